@@ -1,0 +1,66 @@
+"""The machines that can be used: pools of nodes, their GPUs, links and prices."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from specs.base import Count, Document, NonNegative, Positive, Sourced, Spec
+
+
+class Pool(Spec):
+    """Nodes of one kind.
+
+    ``taken_gpus``: GPUs already in use per node, as a list of nodes (shorter lists leave the rest free),
+    or one number for every node.
+    """
+
+    name: str
+    device: str  # catalogue name, or path of a device document
+    nodes: Count
+    gpus_per_node: Count
+    usd_per_gpu_hour: Sourced | None = None
+    taken_gpus: int | tuple[int, ...] = 0
+    memory_gib: Positive | None = None  # host memory per node
+
+    @model_validator(mode="after")
+    def _taken_fits(self) -> Pool:
+        for node, taken in enumerate(self.taken_by_node()):
+            if not 0 <= taken <= self.gpus_per_node:
+                raise ValueError(f"node {node} has {self.gpus_per_node} GPUs, of which {taken} cannot be taken")
+        return self
+
+    def taken_by_node(self) -> tuple[int, ...]:
+        """GPUs already taken on each node."""
+        if isinstance(self.taken_gpus, int):
+            return (self.taken_gpus,) * self.nodes
+        if len(self.taken_gpus) > self.nodes:
+            raise ValueError(f"taken_gpus lists {len(self.taken_gpus)} nodes, the pool has {self.nodes}")
+        return self.taken_gpus + (0,) * (self.nodes - len(self.taken_gpus))
+
+    def free_by_node(self) -> tuple[int, ...]:
+        """GPUs still free on each node."""
+        return tuple(self.gpus_per_node - taken for taken in self.taken_by_node())
+
+
+class ClusterSpec(Spec):
+    """All pools, and the network between nodes in Gbit/s."""
+
+    pools: tuple[Pool, ...] = Field(min_length=1)
+    network_gbps: NonNegative = 100.0
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> ClusterSpec:
+        names = [pool.name for pool in self.pools]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two pools are named {name!r}")
+        return self
+
+
+class Cluster(Document):
+    """What can be bought or used."""
+
+    kind: Literal["Cluster"] = "Cluster"
+    spec: ClusterSpec

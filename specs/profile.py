@@ -1,0 +1,96 @@
+"""What was measured of a model's layers on a device: operator tables with their machine, noise and source."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from specs.base import Count, Document, NonNegative, Precision, Spec
+
+Operator = Literal[
+    "qkv_proj",  # tokens
+    "o_proj",  # tokens
+    "gate_up_proj",  # tokens
+    "down_proj",  # tokens
+    "router",  # tokens
+    "moe",  # tokens: routed experts, grouped GEMMs with activation
+    "shared_expert",  # tokens
+    "embedding",  # tokens
+    "norm",  # tokens: one norm, with its residual addition
+    "rope",  # tokens: rotary embedding and KV write
+    "activation",  # tokens
+    "layer_other",  # tokens: what a layer does besides the named operators
+    "lm_head",  # sequences
+    "sampler",  # sequences
+    "prefill_attention",  # chunk_tokens, context_tokens (one sequence)
+    "decode_attention",  # batch, context_tokens (mean over the batch)
+    "all_reduce",  # tokens: one all-reduce of tokens x hidden activations
+    "host",  # sequences: host time of a step
+]
+Axis = Literal["tokens", "sequences", "batch", "chunk_tokens", "context_tokens"]
+Basis = Literal["measured", "database", "calibrated", "datasheet", "assumed"]
+
+
+class OperatorTable(Spec):
+    """Median latency of one operator of one layer (one call) at listed points.
+
+    ``points``: one row per point, one column per axis. ``latency_us`` and ``spread`` (relative IQR) align with it.
+    ``calls_per_layer``: how often a layer makes this call; 0 for operators outside the layers (lm_head, sampler, host).
+    ``layer_kind``: index into the model's ``attention`` where layers differ.
+    """
+
+    operator: Operator
+    tp: Count = 1
+    ep: Count = 1
+    axes: tuple[Axis, ...]
+    points: tuple[tuple[float, ...], ...] = Field(min_length=1)
+    latency_us: tuple[NonNegative, ...]
+    spread: tuple[NonNegative, ...] = ()
+    calls_per_layer: float = 1.0
+    layer_kind: int = 0
+
+    @model_validator(mode="after")
+    def _aligned(self) -> OperatorTable:
+        if len(self.points) != len(self.latency_us):
+            raise ValueError(f"{self.operator}: {len(self.points)} points but {len(self.latency_us)} latencies")
+        if any(len(point) != len(self.axes) for point in self.points):
+            raise ValueError(f"{self.operator}: every point needs {len(self.axes)} columns ({', '.join(self.axes)})")
+        return self
+
+
+class Machine(Spec):
+    """Fingerprint of where and how a profile was measured; what is not known is left out."""
+
+    hostname_sha: str | None = None
+    gpu: str | None = None
+    driver: str | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    command: str | None = None
+    repeats: int | None = None
+    noise: float | None = None  # typical relative spread between repeats
+    date: str | None = None
+
+
+class LayerProfileSpec(Spec):
+    """Operator tables of one model on one device under one engine and precision."""
+
+    model: str
+    device: str
+    engine: str
+    engine_version: str
+    weights: Precision = "bf16"
+    kv_cache: Precision = "bf16"
+    basis: Basis = "measured"
+    source: str
+    licence: str | None = None
+    machine: Machine = Machine()
+    error: NonNegative | None = None  # out-of-fold half-width of the 90 % interval of a step time, relative
+    tables: tuple[OperatorTable, ...] = Field(min_length=1)
+
+
+class LayerProfile(Document):
+    """A layer profile document."""
+
+    kind: Literal["LayerProfile"] = "LayerProfile"
+    spec: LayerProfileSpec

@@ -1,0 +1,77 @@
+"""How documents are written: one YAML style, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from specs.base import Document, plain
+from specs.errors import InputError
+
+
+def to_yaml(document: Document) -> str:
+    """Return the document as YAML, fields in the order of its contract, short lists on one line."""
+    return yaml.dump(plain(document), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+
+
+def write_atomically(path: str | Path, text: str, *, force: bool = False) -> None:
+    """Write ``text`` to ``path`` by a temporary file, fsync and rename; refuses to replace a file without ``force``."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory, a file name was expected")
+    if path.exists() and not force:
+        raise InputError(f"{path}: exists already", cure="Choose another name, or add --force to replace it.")
+    try:
+        _replace(path, text)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written: {error.strerror}", cure="Check the folder and free space."
+        ) from None
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Block style, but mappings and lists of scalars that fit one line stay on it."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _flat(value: Any) -> bool:
+    return not isinstance(value, dict | list)
+
+
+def _represent_list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
+    flow = all(_flat(item) or (isinstance(item, list) and all(map(_flat, item))) for item in data)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
+
+
+def _represent_dict(dumper: yaml.SafeDumper, data: dict[str, Any]) -> yaml.Node:
+    flow = (
+        bool(data)
+        and len(data) <= 6
+        and all(map(_flat, data.values()))
+        and sum(len(f"{k}{v}") for k, v in data.items()) < 90
+    )
+    return dumper.represent_mapping("tag:yaml.org,2002:map", data, flow_style=flow)
+
+
+_Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(tuple, lambda d, t: _represent_list(d, list(t)))
+_Dumper.add_representer(dict, _represent_dict)
