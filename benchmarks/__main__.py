@@ -31,7 +31,8 @@ def run(name: str) -> Result:
     record = {
         "name": line.name, "what": line.what, "bar": line.bar, "data": line.data, "best": line.best,
         "holds": result.holds, "text": result.text, "figures": result.figures, "detail": list(result.detail),
-        "notes": list(result.notes), "cpu_s": round(time.process_time() - started, 1), "date": time.strftime("%Y-%m-%d"),
+        "notes": list(result.notes), "cpu_s": round(time.process_time() - started, 1),
+        "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1, default=float) + "\n")
@@ -39,7 +40,7 @@ def run(name: str) -> Result:
 
 
 def main(arguments: list[str]) -> int:
-    """`--list` lists the lines; names run them; the figure is printed last and the exit code says whether the bars hold."""
+    """`--list` lists the lines; names run them, the figure printed last; the exit code says whether the bars hold."""
     if arguments in ([], ["--list"]):
         for name in NAMES:
             line, _ = load(name)

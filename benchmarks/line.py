@@ -18,7 +18,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one run found: whether the bar holds, the figure printed last, all figures, and rows for the evidence page."""
+    """What one run found: whether the bar holds, the figure printed last, all figures, rows for the evidence page."""
 
     holds: bool
     text: str

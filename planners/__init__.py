@@ -1,0 +1,1 @@
+"""Numbers to decisions, one file per plan."""

@@ -1,0 +1,1 @@
+"""Profiles to numbers, one file per thing predicted."""

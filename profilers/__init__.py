@@ -1,0 +1,1 @@
+"""One file per thing measured, and the importers of other tools' files."""

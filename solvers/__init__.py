@@ -1,0 +1,1 @@
+"""Named mathematical problems on plain numbers and arrays."""

@@ -1,0 +1,1 @@
+"""The documents, and how they are read and written as YAML."""

@@ -45,7 +45,8 @@ def find_device(name: str, base: Path = Path()) -> DeviceSpec:
 def find_model(name: str, base: Path = Path()) -> ModelSpec:
     """Return the model called ``name`` (or published under that id), or the one described by a local file.
 
-    A path may be a Model document (YAML), a Hugging Face config.json, or a folder that holds one. Nothing is downloaded.
+    A path may be a Model document (YAML), a Hugging Face config.json, or a folder that holds one.
+    Nothing is downloaded.
     """
     if name in model_names():
         return read_document(CATALOG / "models" / f"{name}.yaml", Model).spec

@@ -1,4 +1,4 @@
-"""The door: `import tonnage` puts the folder of the rooms first on the path and refuses foreign modules of their names."""
+"""The door: puts the folder of the rooms first on the path and refuses foreign modules of their names."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The only readers of other tools' files, one file per form."""
