@@ -15,7 +15,20 @@ from specs.errors import InputError
 
 def to_yaml(document: Document) -> str:
     """Return the document as YAML, fields in the order of its contract, short lists on one line."""
-    return yaml.dump(plain(document), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    return data_to_yaml(plain(document))
+
+
+def data_to_yaml(data: Any) -> str:
+    """Return JSON-like data as YAML in the documents' style."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder ``path`` and those above it; raises `InputError` where that cannot be done."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made a folder: {error.strerror}", cure="Choose another path.") from None
 
 
 def write_atomically(path: str | Path, text: str, *, force: bool = False) -> None:

@@ -1,0 +1,62 @@
+"""`tonnage predict`: what a given deployment would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import Force, Output, Quiet, Seed, Write
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+DeploymentFile = Annotated[Path, typer.Argument(help="A Deployment document: model, device, parallelism, engine.")]
+
+
+@app.callback()
+def predict() -> None:
+    """Say what a given deployment would do: memory, latency, throughput."""
+
+
+@app.command()
+def memory(
+    deployment: DeploymentFile,
+    output: Output = None,
+    write: Write = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print the memory ledger of one GPU: weights, activations, graphs, and what is left for the KV cache.
+
+    Example: tonnage predict memory deployment.yaml
+    """
+    from cli.output import emit, refuse_overwrite
+    from predictors.memory import estimate
+    from renderers.memory import memory_table
+
+    refuse_overwrite(write, force)
+    found = estimate(deployment)
+    emit(found, lambda: memory_table(found), output=output, write=write, force=force, quiet=quiet)
+
+
+@app.command()
+def serving(
+    deployment: DeploymentFile,
+    workload: Annotated[Path, typer.Argument(help="A Workload document: arrivals, lengths, SLO.")],
+    output: Output = None,
+    write: Write = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    seed: Seed = 0,
+) -> None:
+    """Print TTFT, TPOT, end-to-end latency, attainment and throughput, each with its interval and evidence.
+
+    Example: tonnage predict serving deployment.yaml workload.yaml -o json
+    """
+    from cli.output import emit, refuse_overwrite
+    from predictors.estimate import estimate_serving
+    from renderers.serving import serving_table
+
+    refuse_overwrite(write, force)
+    found = estimate_serving(deployment, workload, seed=seed)
+    emit(found, lambda: serving_table(found), output=output, write=write, force=force, quiet=quiet)
