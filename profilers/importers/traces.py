@@ -1,0 +1,251 @@
+"""Reads traces of requests: the columns of known forms are recognised, others are mapped by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from profilers.importers.trace_files import TraceFile, open_trace, read_columns
+from specs.errors import InputError
+from specs.reading import nearest
+from specs.trace import FloatArray, IntArray, Trace
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Unit = Literal["s", "ms", "us", "ns", "datetime"]
+PER_SECOND: dict[Unit, float] = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+MAX_TOKENS = 2**31 - 1
+MOONCAKE_BLOCK_TOKENS = 512
+"""Prompt tokens per prefix hash in the published Mooncake traces."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """Column names of one published form, with the unit of its arrival column."""
+
+    name: str
+    arrival: str
+    unit: Unit
+    prompt: str
+    output: str
+
+
+FORMS = (
+    Form(name="tonnage", arrival="arrival_s", unit="s", prompt="prompt_tokens", output="output_tokens"),
+    Form(name="azure", arrival="TIMESTAMP", unit="datetime", prompt="ContextTokens", output="GeneratedTokens"),
+    Form(name="seconds", arrival="t_s", unit="s", prompt="input_tokens", output="output_tokens"),
+    Form(name="mooncake", arrival="timestamp", unit="ms", prompt="input_length", output="output_length"),
+    Form(name="sharegpt-replay", arrival="arrival_time_ns", unit="ns", prompt="input_toks", output="output_toks"),
+    Form(name="servegen", arrival="timestamp", unit="s", prompt="input_tokens", output="output_tokens"),
+    Form(name="burstgpt", arrival="Timestamp", unit="s", prompt="Request tokens", output="Response tokens"),
+    Form(name="vidur", arrival="arrived_at", unit="s", prompt="num_prefill_tokens", output="num_decode_tokens"),
+)
+"""Published forms, tried in this order: Azure LLM inference traces (2023, 2024), Mooncake, the ShareGPT replays of
+LLMServingSim, ServeGen's generated requests, BurstGPT, Vidur's replays. [std]"""
+ARRIVAL_KEYS: dict[str, Unit] = {
+    "arrival_s": "s", "arrival_ms": "ms", "arrival_us": "us", "arrival_ns": "ns", "arrival_at": "datetime",
+}  # fmt: skip
+KEYS = (*ARRIVAL_KEYS, "prompt_tokens", "output_tokens", "session", "class", "hash_ids")
+
+
+def read_trace(
+    path: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    block_tokens: int = MOONCAKE_BLOCK_TOKENS,
+    sort: bool = False,
+) -> Trace:
+    """Read the trace at ``path`` (CSV, CSV.GZ, JSONL, JSONL.GZ, Parquet).
+
+    ``columns`` maps our names (`arrival_s|_ms|_us|_ns|_at`, `prompt_tokens`, `output_tokens`, `session`, `class`,
+    `hash_ids`) to the file's. ``block_tokens`` is the size of one hashed prefix block. ``sort`` puts an unsorted
+    trace in order of arrival, else it is refused. Raises `InputError` naming file, row, column, value and cure.
+    """
+    file = open_trace(path)
+    form, optional = recognise(file, columns or {})
+    frame = read_columns(file, [form.arrival, form.prompt, form.output, *optional.values()])
+    cells = _Cells(file=file, frame=frame)
+    arrival_s = cells.times(form.arrival, form.unit)
+    prompt_tokens, output_tokens = cells.tokens(form.prompt), cells.tokens(form.output)
+    order = cells.order(arrival_s, form.arrival, sort=sort)
+    extra = _extra(cells, optional, prompt_tokens, block_tokens, order)
+    notes = () if order is None else ("rows were put in order of arrival",)
+    if order is not None:
+        arrival_s, prompt_tokens, output_tokens = arrival_s[order], prompt_tokens[order], output_tokens[order]
+    return Trace(
+        name=file.path.name, sha256=file.sha256, form=form.name, arrival_s=arrival_s - arrival_s[0],
+        prompt_tokens=prompt_tokens, output_tokens=output_tokens, notes=notes, **extra,
+    )  # fmt: skip
+
+
+def recognise(file: TraceFile, columns: Mapping[str, str]) -> tuple[Form, dict[str, str]]:
+    """Return the form whose columns the file has (after ``columns``), and the optional columns found."""
+    _check_mapping(file, columns)
+    candidates = [_mapped(form, columns) for form in FORMS]
+    for form in candidates:
+        if {form.arrival, form.prompt, form.output} <= set(file.names):
+            optional = {key: columns.get(key, key) for key in ("session", "class", "hash_ids")}
+            return form, {key: name for key, name in optional.items() if name in file.names}
+    raise _unrecognised(file, candidates)
+
+
+def _mapped(form: Form, columns: Mapping[str, str]) -> Form:
+    arrival, unit = form.arrival, form.unit
+    for key, key_unit in ARRIVAL_KEYS.items():
+        if key in columns:
+            arrival, unit = columns[key], key_unit
+    prompt = columns.get("prompt_tokens", form.prompt)
+    output = columns.get("output_tokens", form.output)
+    name = form.name if (arrival, prompt, output) == (form.arrival, form.prompt, form.output) else "mapped"
+    return Form(name=name, arrival=arrival, unit=unit, prompt=prompt, output=output)
+
+
+def _check_mapping(file: TraceFile, columns: Mapping[str, str]) -> None:
+    for key, name in columns.items():
+        if key not in KEYS:
+            raise InputError(
+                f"columns: {key!r} is unknown{nearest(key, list(KEYS))}", cure=f"Known: {', '.join(KEYS)}."
+            )
+        if name not in file.names:
+            found = ", ".join(file.names)
+            hint = nearest(name, list(file.names))
+            raise InputError(f"{file.path}: columns maps {key} to {name!r}, which is not there{hint}; found {found}")
+    given = [key for key in ARRIVAL_KEYS if key in columns]
+    if len(given) > 1:
+        raise InputError(f"columns: both {given[0]} and {given[1]} are given", cure="Keep one.")
+
+
+def _unrecognised(file: TraceFile, candidates: list[Form]) -> InputError:
+    wanted = [(form.arrival, form.prompt, form.output) for form in candidates]
+    best = max(wanted, key=lambda names: sum(name in file.names for name in names))
+    missing = [f"{name!r}{nearest(name, list(file.names))}" for name in best if name not in file.names]
+    found = ", ".join(file.names[:12])
+    return InputError(
+        f"{file.path}: missing column {', '.join(missing)}; found {found}",
+        cure="Map them in the workload: arrivals: {trace: …, columns: {arrival_s: …, prompt_tokens: …, "
+        "output_tokens: …}}.",
+    )
+
+
+def _extra(
+    cells: _Cells, optional: Mapping[str, str], prompt_tokens: IntArray, block_tokens: int, order: IntArray | None
+) -> dict[str, Any]:
+    extra: dict[str, Any] = {}
+    rows = slice(None) if order is None else order
+    if "session" in optional:
+        extra["session"] = cells.codes(optional["session"])[0][rows]
+    if "class" in optional:
+        codes, names = cells.codes(optional["class"])
+        extra |= {"class_index": codes[rows], "class_names": names}
+    if "hash_ids" in optional:
+        offsets, ids = cells.blocks(optional["hash_ids"], prompt_tokens, block_tokens)
+        if order is not None:
+            offsets, ids = _reorder(offsets, ids, order)
+        extra |= {"hash_offsets": offsets, "hash_ids": ids, "block_tokens": block_tokens}
+    return extra
+
+
+def _reorder(offsets: IntArray, ids: IntArray, order: IntArray) -> tuple[IntArray, IntArray]:
+    lengths = np.diff(offsets)[order]
+    moved = np.concatenate([[0], np.cumsum(lengths)])
+    within = np.arange(moved[-1]) - np.repeat(moved[:-1], lengths)
+    return moved, ids[np.repeat(offsets[:-1][order], lengths) + within]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cells:
+    """The columns of one file, checked on their way to arrays."""
+
+    file: TraceFile
+    frame: pl.DataFrame
+
+    def times(self, column: str, unit: Unit) -> FloatArray:
+        values = self._seconds_of_dates(column) if unit == "datetime" else self._numbers(column) / PER_SECOND[unit]
+        what = "a date and time" if unit == "datetime" else "a time of zero or more"
+        self._refuse(~(np.isfinite(values) & (values >= 0)), column, what)
+        return values
+
+    def tokens(self, column: str) -> IntArray:
+        values = self._numbers(column)
+        whole = np.isfinite(values) & (values >= 1) & (values <= MAX_TOKENS) & (values == np.floor(values))
+        self._refuse(~whole, column, "a whole number of tokens, 1 or more")
+        return values.astype(np.int64)
+
+    def order(self, arrival_s: FloatArray, column: str, *, sort: bool) -> IntArray | None:
+        back = np.flatnonzero(np.diff(arrival_s) < 0)
+        if back.size == 0:
+            return None
+        if not sort:
+            row, cell = self._cell(int(back[0]) + 1, column)
+            before = self._cell(int(back[0]), column)[1]
+            cure = "Sort the file, or write `sort: true` beside the trace in the workload."
+            raise InputError(
+                f"{self.file.path}: row {row}, {column}: {cell} is earlier than {before} above it", cure=cure
+            )
+        return np.argsort(arrival_s, kind="stable")
+
+    def codes(self, column: str) -> tuple[IntArray, tuple[str, ...]]:
+        import polars as pl
+
+        text = self.frame[column].cast(pl.String)
+        self._refuse(text.is_null().to_numpy(), column, "a name")
+        names, codes = np.unique(text.to_numpy().astype(str), return_inverse=True)
+        return codes.astype(np.int64), tuple(str(name) for name in names)
+
+    def blocks(self, column: str, prompt_tokens: IntArray, block_tokens: int) -> tuple[IntArray, IntArray]:
+        import polars as pl
+
+        lists = self.frame[column]
+        if not isinstance(lists.dtype, pl.List):
+            text = lists.cast(pl.String).fill_null("")
+            self._refuse(~text.str.contains(r"^\[?[\d\s,;|]*\]?$").to_numpy(), column, "whole numbers")
+            lists = text.str.extract_all(r"\d+")
+        lists = lists.fill_null([])
+        lengths = lists.list.len().to_numpy().astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        most = -(-prompt_tokens // block_tokens)
+        self._refuse(lengths > most, column, f"no more blocks of {block_tokens} tokens than the prompt fills")
+        ids = lists.filter(lists.list.len() > 0).explode().cast(pl.Int64, strict=False).fill_null(-1).to_numpy()
+        self._refuse(np.add.reduceat(np.append(ids < 0, 0), offsets[:-1]) * (lengths > 0) > 0, column, "block numbers")
+        return offsets, ids
+
+    def _numbers(self, column: str) -> FloatArray:
+        import polars as pl
+
+        series = self.frame[column]
+        text = series.str.strip_chars() if series.dtype == pl.String else series
+        return text.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+
+    def _seconds_of_dates(self, column: str) -> FloatArray:
+        import polars as pl
+
+        series = self.frame[column]
+        if series.dtype == pl.String:
+            plain = series.str.strip_chars().str.replace("T", " ").str.replace(r"(Z|[+-]00:?00)$", "")
+            series = plain.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="ns", strict=False)
+        if not isinstance(series.dtype, pl.Datetime):
+            return np.full(len(series), np.nan)
+        ticks = series.cast(pl.Datetime("ns")).cast(pl.Int64)
+        first = ticks.min() or 0  # subtracted as integers: nanoseconds since 1970 do not fit a double
+        return (ticks - first).cast(pl.Float64).fill_null(float("nan")).to_numpy() / 1e9
+
+    def _cell(self, index: int, column: str) -> tuple[int, object]:
+        value = self.frame[column][index]
+        return int(self.frame["row"][index]), value
+
+    def _refuse(self, bad: np.typing.NDArray[np.bool_], column: str, expected: str) -> None:
+        if not bad.any():
+            return
+        row, value = self._cell(int(np.argmax(bad)), column)
+        shown = "nothing" if value is None else repr(value)[:60]
+        count = int(bad.sum())
+        more = f" ({count:,} such rows)" if count > 1 else ""
+        raise InputError(
+            f"{self.file.path}: row {row}, {column}: found {shown}, expected {expected}{more}",
+            cure="Correct the row or remove it from the trace.",
+        )
