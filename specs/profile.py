@@ -18,13 +18,14 @@ Operator = Literal[
     "shared_expert",  # tokens
     "embedding",  # tokens
     "norm",  # tokens: one norm, with its residual addition
-    "rope",  # tokens: rotary embedding and KV write
+    "rope",  # tokens: rotary embedding, norms of Q and K, KV write
     "activation",  # tokens
     "layer_other",  # tokens: what a layer does besides the named operators
     "lm_head",  # sequences
     "sampler",  # sequences
     "prefill_attention",  # chunk_tokens, context_tokens (one sequence)
     "decode_attention",  # batch, context_tokens (mean over the batch)
+    "mixed_decode_attention",  # batch, context_tokens: what decodes cost in a step that also prefills
     "all_reduce",  # tokens: one all-reduce of tokens x hidden activations
     "host",  # sequences: host time of a step
 ]

@@ -1,0 +1,5 @@
+"""Step time of a deployment from the best evidence there is, compiled into a surface that the engine model looks up."""
+
+from predictors.step_time.estimate import StepTime, available_evidence, step_time
+
+__all__ = ["StepTime", "available_evidence", "step_time"]

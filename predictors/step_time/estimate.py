@@ -1,0 +1,195 @@
+"""Chooses the evidence of a deployment's step time, compiles the surface and states how wrong it may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from predictors.serving.surface import StepSurface
+from predictors.step_time import roofline
+from predictors.step_time.compose import Tally, compile_surface
+from predictors.step_time.error import profile_error, roofline_error
+from predictors.step_time.host import HostTime, host_time
+from predictors.step_time.operators import StepOperators, step_operators
+from predictors.step_time.sources import Profiled, Roofline, Source
+from predictors.step_time.tables import ProfileTables
+from specs.deployment import DeploymentSpec, Parallel, Roles
+from specs.device import DeviceSpec
+from specs.errors import InputError, MissingHardwareError
+from specs.model import ModelSpec
+from specs.plan import Evidence
+from specs.profile import Basis, LayerProfileSpec
+
+RoleName = Literal["mixed", "prefill", "decode"]
+Tier = Literal["measured", "database", "calibrated", "datasheet"]
+STRENGTH: tuple[Basis, ...] = ("measured", "database", "calibrated", "datasheet", "assumed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepTime:
+    """A compiled surface (seconds) with its evidence.
+
+    ``relative_error``: half-width of the 90 % interval of a step time, as a ratio, out of fold. ``tier``: the
+    weakest evidence that carries more than a tenth of the step. ``range_notes``: where the surface goes beyond
+    what was measured.
+    """
+
+    surface: StepSurface
+    relative_error: float
+    evidence: tuple[Evidence, ...]
+    tier: Tier
+    range_notes: tuple[str, ...] = ()
+
+
+def step_time(
+    model: ModelSpec,
+    device: DeviceSpec,
+    deployment: DeploymentSpec,
+    *,
+    profile: LayerProfileSpec | None = None,
+    role: RoleName = "mixed",
+    require: Basis | None = None,
+) -> StepTime:
+    """Compile the step-time surface of one replica of ``deployment`` in ``role``.
+
+    ``profile``: operator tables of this model on this device (else the best evidence at hand); operators and TP
+    degrees it lacks fall to the calibrated roofline, and the evidence says so. ``require``: the weakest basis that is
+    accepted. Raises InputError for a profile of another model or device or a parallelism the model cannot take,
+    MissingHardwareError where ``require`` cannot be met.
+    """
+    parallel = _parallel(deployment, role)
+    weights = deployment.precision.weights or model.weights_precision
+    operators = step_operators(
+        model, parallel, weights, deployment.precision.activations, deployment.precision.kv_cache
+    )
+    sources, tables = _sources(model, device, parallel, profile)
+    host = host_time(deployment.engine.name, deployment.engine.version)
+    draft = deployment.speculative.draft_tokens if deployment.speculative else 0
+    surface, tally = compile_surface(model, operators, sources, deployment.engine, host, draft_tokens=draft)
+    evidence, error, tier = _judge(device, deployment, tally, tables, host)
+    _refuse_weaker(tier, require, model, device)
+    notes = _range_notes(tables, deployment, parallel)
+    return StepTime(surface=surface, relative_error=error, evidence=evidence, tier=tier, range_notes=notes)
+
+
+def available_evidence(
+    model: ModelSpec, device: DeviceSpec, deployment: DeploymentSpec, *, profile: LayerProfileSpec | None = None
+) -> tuple[Tier, ...]:
+    """The tiers at hand for this model on this device, strongest first."""
+    tiers: list[Tier] = []
+    if profile is not None:
+        tiers.append("measured" if profile.basis == "measured" else "database")
+    tiers.append("calibrated" if device.accuracy_claim else "datasheet")
+    return tuple(tiers)
+
+
+def _parallel(deployment: DeploymentSpec, role: RoleName) -> Parallel:
+    if role == "mixed":
+        return deployment.parallel
+    if not isinstance(deployment.roles, Roles):
+        raise InputError(f"roles: the deployment is mixed, it has no {role} role")
+    return (deployment.roles.prefill if role == "prefill" else deployment.roles.decode).parallel
+
+
+def _sources(
+    model: ModelSpec, device: DeviceSpec, parallel: Parallel, profile: LayerProfileSpec | None
+) -> tuple[list[Source], ProfileTables | None]:
+    last = Roofline(device)
+    if profile is None:
+        return [last], None
+    if profile.model != model.name or profile.device != device.name:
+        raise InputError(
+            f"layer profile is of {profile.model} on {profile.device}, the deployment is {model.name} on {device.name}",
+            cure="Name the profile of this model and device, or leave `profile` out.",
+        )
+    tables = _tables(_Held(profile))
+    return [Profiled(tables, parallel.tp, parallel.ep), last], tables
+
+
+class _Held:
+    """A profile as a cache key, by identity: comparing thousands of points would cost more than it saves."""
+
+    def __init__(self, profile: LayerProfileSpec) -> None:
+        self.profile = profile
+
+    def __hash__(self) -> int:
+        return id(self.profile)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held) and other.profile is self.profile
+
+
+@lru_cache(maxsize=16)
+def _tables(held: _Held) -> ProfileTables:
+    return ProfileTables(held.profile)
+
+
+def _judge(
+    device: DeviceSpec, deployment: DeploymentSpec, tally: Tally, tables: ProfileTables | None, host: HostTime
+) -> tuple[tuple[Evidence, ...], float, Tier]:
+    bare: Tier = "calibrated" if device.accuracy_claim else "datasheet"
+    bare_error = roofline_error(bare)
+    modelled = Evidence(quantity="step_time", basis=bare, error=round(bare_error, 3), source=_roofline_source(device))
+    entries: list[Evidence] = []
+    error, tier = bare_error, bare
+    if tables is not None:
+        share = tally.share(0)
+        own = profile_error(tables.profile, deployment.engine.name, deployment.engine.version)
+        error = float(((share * own) ** 2 + ((1 - share) * bare_error) ** 2) ** 0.5)
+        entries.append(_profile_evidence(tables.profile, own, share, deployment))
+        if share > 0.9:
+            tier = "measured" if tables.profile.basis == "measured" else "database"
+    if tables is None or tally.share(0) < 1:
+        entries.append(modelled)
+    entries.append(_host_evidence(host, deployment))
+    return tuple(entries), error, tier
+
+
+def _roofline_source(device: DeviceSpec) -> str:
+    kernels = ", ".join(sorted(roofline.coefficients().relative_error))
+    return f"roofline over the datasheet of {device.name} ({kernels})"
+
+
+def _profile_evidence(
+    profile: LayerProfileSpec, error: float, share: float, deployment: DeploymentSpec
+) -> Evidence:
+    engine = deployment.engine
+    notes = [f"{share:.0%} of a step rests on it"] if share < 0.995 else []
+    if (profile.engine, profile.engine_version) != (engine.name, engine.version):
+        notes.append(f"measured under {profile.engine} {profile.engine_version}, deployed is {engine.name} {engine.version}")
+    return Evidence(
+        quantity="step_time", basis=profile.basis, source=profile.source, error=round(error, 3),
+        note="; ".join(notes) or None,
+    )  # fmt: skip
+
+
+def _host_evidence(host: HostTime, deployment: DeploymentSpec) -> Evidence:
+    note = None if host.exact else f"carried over to {deployment.engine.name} {deployment.engine.version}"
+    return Evidence(quantity="host_time", basis="calibrated", source=host.source, note=note)
+
+
+def _refuse_weaker(tier: Tier, require: Basis | None, model: ModelSpec, device: DeviceSpec) -> None:
+    if require is not None and STRENGTH.index(tier) > STRENGTH.index(require):
+        raise MissingHardwareError(
+            f"step time of {model.name} on {device.name} is {tier}, {require} is required",
+            cure=f"Measure it (`tonnage profile layers {model.name}` on one {device.name}), or import its tables "
+            "(`tonnage profile import`).",
+        )
+
+
+def _range_notes(
+    tables: ProfileTables | None, deployment: DeploymentSpec, parallel: Parallel
+) -> tuple[str, ...]:
+    if tables is None:
+        return ()
+    notes: list[str] = []
+    if parallel.tp not in tables.degrees:
+        notes.append(f"tp {parallel.tp} was not measured (profile has {', '.join(map(str, tables.degrees))})")
+    most = tables.extent("qkv_proj", parallel.tp)
+    if most is not None and deployment.engine.max_num_batched_tokens > most:
+        notes.append(f"steps above {most:.0f} tokens go on along the last measured slope")
+    return tuple(notes)
+
+
+__all__ = ["StepOperators", "StepTime", "available_evidence", "step_time"]

@@ -1,0 +1,128 @@
+"""Where an operator's time comes from: the calibrated roofline, or the tables of a layer profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from predictors.step_time import roofline
+from predictors.step_time.operators import AttentionCall, Dense, Experts, Message, Stream
+from predictors.step_time.tables import Curve, Grid, ProfileTables
+from specs.device import DeviceSpec
+
+FloatArray = npt.NDArray[np.float64]
+TokenOperator = Dense | Stream | Experts | Message
+
+
+class Source(Protocol):
+    """Seconds of one call of an operator; None where the source does not know it."""
+
+    def counted(self, operator: TokenOperator, count: FloatArray) -> FloatArray | None:
+        """Seconds per call for each token (or sequence) count."""
+
+    def prefill(self, call: AttentionCall, chunk: FloatArray, context: FloatArray) -> FloatArray | None:
+        """Seconds [P, Q] of one layer's prefill attention of a chunk after a context."""
+
+    def decode(self, call: AttentionCall, batch: FloatArray, context: FloatArray) -> FloatArray | None:
+        """Seconds [B, C] of one layer's decode attention of a batch at its mean context."""
+
+    def mixed_decode(self, call: AttentionCall, batch: FloatArray, context: FloatArray) -> FloatArray | None:
+        """As ``decode``, in a step that also prefills."""
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """The calibrated roofline over a device; it knows every operator (ours)."""
+
+    device: DeviceSpec
+    imbalance: float = 1.2  # fullest expert's load over the mean; the ratio of power-law 1.2 tables [assumed]
+
+    def counted(self, operator: TokenOperator, count: FloatArray) -> FloatArray:
+        """See `Source.counted`."""
+        if isinstance(operator, Dense):
+            return _sum(
+                roofline.gemm_s(self.device, count, n, k, precision=operator.precision) for n, k in operator.shapes
+            )
+        if isinstance(operator, Stream):
+            return roofline.elementwise_s(self.device, operator.bytes_per_token * count)
+        if isinstance(operator, Experts):
+            return self._experts(operator, count)
+        return self._message(operator, count)
+
+    def _experts(self, operator: Experts, count: FloatArray) -> FloatArray:
+        up = (2 if operator.gated else 1) * operator.intermediate
+        return _sum(
+            roofline.grouped_gemm_s(
+                self.device, operator.token_factor * count, operator.experts, operator.top_k, n, k,
+                precision=operator.precision, imbalance=self.imbalance, local_experts=operator.local_experts,
+            )
+            for n, k in ((up, operator.hidden), (operator.hidden, operator.intermediate))
+        )  # fmt: skip
+
+    def _message(self, operator: Message, count: FloatArray) -> FloatArray:
+        moved = operator.bytes_per_token * count
+        if operator.name == "all_reduce":
+            return roofline.all_reduce_s(self.device, moved, operator.participants)
+        if operator.name == "all_to_all":
+            return roofline.all_to_all_s(self.device, moved, operator.participants)
+        return roofline.point_to_point_s(self.device, moved)
+
+    def prefill(self, call: AttentionCall, chunk: FloatArray, context: FloatArray) -> FloatArray:
+        """See `Source.prefill`."""
+        return roofline.prefill_attention_s(
+            self.device, chunk[:, None], context[None, :], heads=call.heads, kv_heads=call.kv_heads,
+            head_dim=call.head_dim, value_dim=call.value_dim, window=call.window, precision=call.precision,
+            kv_precision=call.kv_precision,
+        )  # fmt: skip
+
+    def decode(self, call: AttentionCall, batch: FloatArray, context: FloatArray) -> FloatArray:
+        """See `Source.decode`."""
+        return roofline.decode_attention_s(
+            self.device, batch[:, None], context[None, :], heads=call.heads, kv_heads=call.kv_heads,
+            head_dim=call.head_dim, value_dim=call.value_dim, window=call.window, latent=call.latent,
+            precision=call.precision, kv_precision=call.kv_precision,
+        )  # fmt: skip
+
+    def mixed_decode(self, call: AttentionCall, batch: FloatArray, context: FloatArray) -> FloatArray | None:
+        """The roofline does not tell the two apart."""
+        return None
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """The tables of a layer profile at one TP and EP; knows what was measured there."""
+
+    tables: ProfileTables
+    tp: int
+    ep: int = 1
+
+    def counted(self, operator: TokenOperator, count: FloatArray) -> FloatArray | None:
+        """See `Source.counted`."""
+        if isinstance(operator, Message) and operator.name != "all_reduce":
+            return None
+        curve: Curve | None = self.tables.curve(operator.name, self.tp, self.ep)
+        return None if curve is None else curve(count)
+
+    def prefill(self, call: AttentionCall, chunk: FloatArray, context: FloatArray) -> FloatArray | None:
+        """See `Source.prefill`."""
+        return _on(self.tables.grid("prefill_attention", self.tp, call.kind), chunk, context)
+
+    def decode(self, call: AttentionCall, batch: FloatArray, context: FloatArray) -> FloatArray | None:
+        """See `Source.decode`."""
+        return _on(self.tables.grid("decode_attention", self.tp, call.kind), batch, context)
+
+    def mixed_decode(self, call: AttentionCall, batch: FloatArray, context: FloatArray) -> FloatArray | None:
+        """See `Source.mixed_decode`."""
+        return _on(self.tables.grid("mixed_decode_attention", self.tp, call.kind), batch, context)
+
+
+def _on(grid: Grid | None, rows: FloatArray, columns: FloatArray) -> FloatArray | None:
+    return None if grid is None else grid(rows, columns)
+
+
+def _sum(parts: object) -> FloatArray:
+    total: FloatArray = np.sum(list(parts), axis=0)  # type: ignore[call-overload]
+    return total
