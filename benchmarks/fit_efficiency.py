@@ -8,10 +8,11 @@ from dataclasses import astuple, fields
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.operator_tables import Gemms, group_sums, measured_device, thinned
+from benchmarks.operator_tables import Gemms, group_sums, thinned
 from predictors.step_time.roofline.coefficients import GemmCoefficients
 from predictors.step_time.roofline.gemm import products_s
 from predictors.step_time.roofline.rates import Anchors, memory_gb_per_s, tensor_tflops
+from specs.catalog import find_device
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -32,7 +33,7 @@ DEVICE_SD = 0.05  # how far a device as a whole may differ from the shared law, 
 
 def predicted_sums(table: Gemms, fitted: GemmCoefficients, anchors: Anchors | None = None) -> FloatArray:
     """Predicted seconds of each group of projections."""
-    device = measured_device(table.device)
+    device = find_device(table.device)
     tflops, gb_per_s = tensor_tflops(device, "bf16", fitted, anchors), memory_gb_per_s(device, fitted, anchors)
     n, k = table.n.astype(np.float64), table.k.astype(np.float64)
     return group_sums(table, products_s(table.m, n, k, 2.0, device.sm_count, tflops, gb_per_s, fitted))

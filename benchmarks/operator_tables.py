@@ -9,8 +9,6 @@ import numpy.typing as npt
 import polars as pl
 
 from benchmarks.reference import reference_path
-from specs.catalog import find_device
-from specs.device import DeviceSpec, FigureSource, Links
 
 FloatArray = npt.NDArray[np.float64]
 AICONFIGURATOR = ("vllm-0.14.0", "trtllm-1.2.0rc5", "sglang-0.5.6.post2")
@@ -37,12 +35,6 @@ class Gemms:
     n: npt.NDArray[np.int64]
     k: npt.NDArray[np.int64]
     seconds: FloatArray
-
-
-def measured_device(name: str) -> DeviceSpec:
-    """The six devices of the tables: four of the catalogue, and the A40 and RTX 3090 by their datasheets."""
-    known = {"a40": _A40, "rtx-3090": _RTX_3090}
-    return known[name] if name in known else find_device(name)
 
 
 def gemm_tables() -> list[Gemms]:
@@ -170,21 +162,3 @@ def _rectangle(grid: pl.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray]:
     columns = sorted((c for c in wide.columns if c != "n"), key=int)
     complete = wide.drop_nulls(columns)
     return complete["n"].to_numpy().astype(float), np.array(columns, dtype=float), np.log(complete.select(columns).to_numpy() * 1e-3)
-
-
-def _source(text: str) -> dict[str, FigureSource]:
-    return {"*": FigureSource(source=text, date="2026-11-23")}
-
-
-_A40 = DeviceSpec(
-    name="a40", architecture="ampere", compute_capability="8.6", sm_count=84, boost_clock_mhz=1740, l2_cache_mib=6,
-    power_limit_w=300, memory_gib=48, memory_bandwidth_gb_per_s=696, inline_ecc=True,
-    peak_tflops={"fp32": 37.4, "tf32": 74.8, "bf16": 149.7, "fp16": 149.7, "int8": 299.3},
-    links=Links(nvlink_gb_per_s=56.25, pcie_gb_per_s=31.5), sources=_source("NVIDIA A40 datasheet"),
-)  # fmt: skip
-_RTX_3090 = DeviceSpec(
-    name="rtx-3090", architecture="ampere", compute_capability="8.6", sm_count=82, boost_clock_mhz=1695, l2_cache_mib=6,
-    power_limit_w=350, memory_gib=24, memory_bandwidth_gb_per_s=936,
-    peak_tflops={"fp32": 35.6, "tf32": 35.6, "bf16": 71.0, "fp16": 71.0, "int8": 284.0},
-    links=Links(nvlink_gb_per_s=56.25, pcie_gb_per_s=31.5), sources=_source("NVIDIA GA102 architecture white paper, table 2"),
-)  # fmt: skip

@@ -7,10 +7,11 @@ import numpy.typing as npt
 
 from benchmarks.fit_efficiency import fit_gemm, log_ratio
 from benchmarks.line import Line, Result
-from benchmarks.operator_tables import Gemms, gemm_tables, measured_device, selected, thinned
+from benchmarks.operator_tables import Gemms, gemm_tables, selected, thinned
 from predictors.step_time.roofline.coefficients import GemmCoefficients
 from predictors.step_time.roofline.gemm import anchors_from_gemms
 from predictors.step_time.roofline.rates import Anchors
+from specs.catalog import find_device
 
 LINE = Line(
     name="unseen-device",
@@ -50,7 +51,7 @@ _NOTES = (
 
 def measured_anchors(table: Gemms, fitted: GemmCoefficients) -> tuple[Anchors, npt.NDArray[np.bool_]]:
     """The table's two anchors, and the mask of the rows that they were taken from."""
-    device = measured_device(table.device)
+    device = find_device(table.device)
     size = table.n * table.k
     large = np.argsort(-table.m * size, kind="stable")[:_ANCHOR_ROWS]
     few = np.flatnonzero(table.m <= 4)

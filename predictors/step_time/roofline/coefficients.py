@@ -40,7 +40,7 @@ class GemmCoefficients:
 
 @dataclass(frozen=True, kw_only=True)
 class PrefillCoefficients:
-    """``tensor_share``: attention's share of the sustained tensor rate; ``launch_us``: fixed time; ``fill_tokens``: keys per pipeline fill."""
+    """``tensor_share`` of the sustained tensor rate; ``launch_us``; ``fill_tokens``: keys whose time a block of queries pays to start."""
 
     tensor_share: float
     launch_us: float
@@ -49,20 +49,20 @@ class PrefillCoefficients:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeCoefficients:
-    """``bandwidth_share`` of the streaming rate, ``launch_us``, ``wave_us`` per wave of thread blocks, ``sharpness`` of the soft maximum."""
+    """``bandwidth_share`` of the streaming rate, ``launch_us`` of the kernels, ``wave_us`` per wave of thread blocks."""
 
     bandwidth_share: float
     launch_us: float
     wave_us: float
-    sharpness: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamCoefficients:
-    """``bandwidth_share`` of the streaming rate and ``launch_us`` of norms, rotary embedding, activations and copies."""
+    """``bandwidth_share`` of the streaming rate, ``launch_us``, and how many times faster what fits the L2 cache is (``l2_speedup``)."""
 
     bandwidth_share: float
     launch_us: float
+    l2_speedup: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +78,12 @@ class LinkCoefficients:
 
 @dataclass(frozen=True, kw_only=True)
 class ExpertCoefficients:
-    """``launch_us``: routing, sorting and two launches; ``tensor_share`` and ``bandwidth_share`` against one dense product."""
+    """``launch_us`` per projection; ``tensor_share``, ``bandwidth_share`` against a dense product; ``sharpness`` of the soft maximum."""
 
     launch_us: float
     tensor_share: float
     bandwidth_share: float
+    sharpness: float
 
 
 @dataclass(frozen=True, kw_only=True)

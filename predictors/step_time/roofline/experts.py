@@ -11,6 +11,7 @@ from predictors.step_time.roofline.rates import Anchors, bytes_per_weight, memor
 from specs.device import DeviceSpec
 
 FloatArray = npt.NDArray[np.float64]
+_ROWS_PER_EXPERT = 16.0  # the smallest tile of rows in vLLM's fused expert kernel [std: its tuned configurations, 2025]
 
 
 def experts_touched(tokens: npt.ArrayLike, experts: int, top_k: int) -> FloatArray:
@@ -41,16 +42,35 @@ def grouped_gemm_s(
     Weights of the touched experts are read once; rows are padded to tiles of 16 per touched expert; ``imbalance`` ≥ 1 is the
     largest expert load over the mean and multiplies the compute of the fullest expert's share.
     """
-    fitted, rates = fitted or coefficients().experts, rates or coefficients().gemm
     number = np.asarray(tokens, dtype=np.float64)
     share = (local_experts or experts) / experts
     touched = experts_touched(number, experts, top_k) * share
-    rows = number * top_k * share
+    return touched_experts_s(
+        device, number * top_k * share, touched, n, k,
+        precision=precision, imbalance=imbalance, anchors=anchors, fitted=fitted, rates=rates,
+    )  # fmt: skip
+
+
+def touched_experts_s(
+    device: DeviceSpec,
+    rows: FloatArray,
+    touched: FloatArray,
+    n: int,
+    k: int,
+    *,
+    precision: str = "bf16",
+    imbalance: float = 1.0,
+    anchors: Anchors | None = None,
+    fitted: ExpertCoefficients | None = None,
+    rates: GemmCoefficients | None = None,
+) -> FloatArray:
+    """Seconds of one projection ``[k → n]`` of ``rows`` routed rows over ``touched`` experts, where both are known [ours]."""
+    fitted, rates = fitted or coefficients().experts, rates or coefficients().gemm
     tflops = tensor_tflops(device, precision, rates, anchors) * fitted.tensor_share
     gb_per_s = memory_gb_per_s(device, rates, anchors) * fitted.bandwidth_share
-    padded = np.maximum(rows * imbalance, touched * 16.0)
+    padded = np.maximum(rows * imbalance, touched * _ROWS_PER_EXPERT)
     compute = tile_seconds(padded.reshape(-1), n, k, device.sm_count, tflops, gb_per_s, rates).reshape(padded.shape)
     moved = touched * n * k * bytes_per_weight(precision) + 2.0 * rows * (n + k)
-    p = rates.sharpness
+    p = fitted.sharpness
     seconds = fitted.launch_us * 1e-6 + (compute**p + (moved / (gb_per_s * 1e9)) ** p) ** (1.0 / p)
-    return np.where(number > 0, seconds, 0.0)
+    return np.where(rows > 0, seconds, 0.0)
