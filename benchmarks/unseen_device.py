@@ -20,7 +20,7 @@ LINE = Line(
     data="op_profiles: vidur_mlp_a40/a100, llmservingsim v0 A6000 and RTX3090, RTXPRO6000_dense, aiconfigurator h100 gemm of three engines",
     best="a smooth roofline: 12 / 23 %; 6 / 12 %",
 )
-_ANCHOR_ROWS = 9  # an anchor is the median over this many products, so that one bad row does not move it
+_ANCHOR_WEIGHTS = 2**24  # products of 16 Mi weights and more are anchors: 32 MiB at 16 bits, beyond the L2 cache of most
 
 
 def run() -> Result:
@@ -45,22 +45,20 @@ def run() -> Result:
 _NOTES = (
     "H100 counts once: the mean of its three engines' tables.",
     "The structure of the law and its priors were chosen with these six devices in view; the coefficients of each row were not.",
-    f"Anchors: median over {_ANCHOR_ROWS} products at the largest m and at m ≤ 4; those rows are not scored.",
+    "Anchors: medians over the products of 16 Mi weights and more, at the largest and at the smallest m; those m are not scored.",
 )
 
 
 def measured_anchors(table: Gemms, fitted: GemmCoefficients) -> tuple[Anchors, npt.NDArray[np.bool_]]:
     """The table's two anchors, and the mask of the rows that they were taken from."""
     device = find_device(table.device)
-    size = table.n * table.k
-    large = np.argsort(-table.m * size, kind="stable")[:_ANCHOR_ROWS]
-    few = np.flatnonzero(table.m <= 4)
-    few = few[np.argsort(-size[few], kind="stable")[:_ANCHOR_ROWS]]
-    rates = [anchors_from_gemms(device, _product(table, i), _product(table, j), fitted=fitted) for i, j in zip(large, few, strict=True)]
-    used = np.zeros(table.m.size, dtype=bool)
-    used[large] = used[few] = True
-    tflops, gb_per_s = np.median([rate.tflops for rate in rates]), np.median([rate.gb_per_s for rate in rates])
-    return Anchors(tflops=float(tflops), gb_per_s=float(gb_per_s)), used
+    heavy = table.n * table.k >= _ANCHOR_WEIGHTS
+    large, few = heavy & (table.m == table.m.max()), heavy & (table.m == table.m.min())
+    stream = _product(table, np.flatnonzero(few)[np.argmax(table.n[few] * table.k[few])])
+    tflops = [anchors_from_gemms(device, _product(table, i), stream, fitted=fitted).tflops for i in np.flatnonzero(large)]
+    compute = _product(table, np.flatnonzero(large)[0])
+    rates = [anchors_from_gemms(device, compute, _product(table, i), fitted=fitted).gb_per_s for i in np.flatnonzero(few)]
+    return Anchors(tflops=float(np.median(tflops)), gb_per_s=float(np.median(rates))), large | few
 
 
 def _product(table: Gemms, i: np.intp) -> tuple[int, int, int, float]:
