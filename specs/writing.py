@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,9 @@ def make_folder(path: Path) -> None:
 def write_atomically(path: str | Path, text: str, *, force: bool = False) -> None:
     """Write ``text`` to ``path`` by a temporary file, fsync and rename; refuses to replace a file without ``force``."""
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: is a directory, a file name was expected")
+    if path.exists() and not path.is_file():
+        what = "a directory" if path.is_dir() else "no regular file"
+        raise InputError(f"{path}: is {what}, a file name was expected", cure="Give -w the name of a file.")
     if path.exists() and not force:
         raise InputError(f"{path}: exists already", cure="Choose another name, or add --force to replace it.")
     try:
@@ -47,16 +49,24 @@ def write_atomically(path: str | Path, text: str, *, force: bool = False) -> Non
 
 
 def _replace(path: Path, text: str) -> None:
+    path = path.resolve()  # a link stays a link
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 class _Dumper(yaml.SafeDumper):
