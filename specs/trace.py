@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -38,3 +38,47 @@ class Trace:
     def __len__(self) -> int:
         """Number of requests."""
         return len(self.arrival_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """Token counts and how often each occurs; two arrays of one length."""
+
+    tokens: IntArray
+    weight: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateSeries:
+    """Requests per second at ascending times, linear in between; two arrays of one length."""
+
+    t_s: FloatArray
+    rate_per_s: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """One client's arrivals in one window: a rate, a coefficient of variation, and the lengths it sends."""
+
+    start_s: float
+    duration_s: float
+    rate_per_s: float
+    cv: float
+    prompt: Histogram
+    output: Histogram
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """The files that a workload refers to, read; what it does not refer to is None or empty.
+
+    ``inputs`` maps each file's name to its sha256, as plans record it.
+    """
+
+    trace: Trace | None = None
+    series: RateSeries | None = None
+    prompt: Histogram | None = None
+    output: Histogram | None = None
+    clients: tuple[Client, ...] = ()
+    inputs: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

@@ -10,11 +10,33 @@ from specs.base import Count, Document, NonNegative, Positive, Share, Spec
 
 
 class TraceArrivals(Spec):
-    """A trace file (relative to the document), its load multiplied by ``scale``; ``columns`` maps foreign names."""
+    """A trace file (relative to the document), its load multiplied by ``scale``; ``columns`` maps foreign names.
+
+    ``sort`` puts an unsorted trace in order; ``block_tokens`` is how many prompt tokens one prefix hash stands for.
+    """
 
     trace: str
     scale: Positive = 1.0
     columns: dict[str, str] = Field(default_factory=dict)
+    sort: bool = False
+    block_tokens: Count = 512
+
+
+class ClientArrivals(Spec):
+    """Clients with rates and length histograms of their own, per window, as ServeGen publishes them.
+
+    ``clients``: Parquet of `client, window_start_s, rate_rps, cv`; ``histograms``: Parquet of
+    `client, window_start_s, field (input_tokens | output_tokens), value, prob`. The windows that begin within
+    ``duration_s`` from ``start_s`` are drawn, their rates multiplied by ``scale``.
+    """
+
+    clients: str
+    histograms: str
+    start_s: NonNegative = 0.0
+    duration_s: Positive = 3600.0
+    window_s: Positive = 600.0
+    scale: Positive = 1.0
+    seed: int = 0
 
 
 class RateArrivals(Spec):
@@ -141,7 +163,7 @@ class WorkloadSpec(Spec):
     """See DESIGN: the contract of a `Workload`."""
 
     model: str
-    arrivals: TraceArrivals | RateArrivals | SeriesArrivals | ClosedArrivals
+    arrivals: TraceArrivals | ClientArrivals | RateArrivals | SeriesArrivals | ClosedArrivals
     lengths: TraceLengths | DrawnLengths = TraceLengths()
     prefix_sharing: Literal["none"] | HitRatio | TracePrefixes = "none"
     slo: Slo = Slo()
@@ -149,7 +171,7 @@ class WorkloadSpec(Spec):
 
     @model_validator(mode="after")
     def _lengths_have_a_source(self) -> WorkloadSpec:
-        if isinstance(self.lengths, TraceLengths) and not isinstance(self.arrivals, TraceArrivals):
+        if isinstance(self.lengths, TraceLengths) and not isinstance(self.arrivals, TraceArrivals | ClientArrivals):
             raise ValueError(
                 "lengths: {from: trace} needs arrivals: {trace: FILE}; else give prompt_tokens, output_tokens"
             )

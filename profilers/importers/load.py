@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +25,14 @@ def read_load(workload: WorkloadSpec, base: Path = Path()) -> Load:
         trace = read_trace(
             base / arrivals.trace, columns=arrivals.columns, block_tokens=arrivals.block_tokens, sort=arrivals.sort
         )
-        load = Load(trace=trace, inputs={arrivals.trace: trace.sha256})
+        load = Load(trace=trace, inputs={arrivals.trace: trace.sha256}, notes=trace.notes)
     elif isinstance(arrivals, SeriesArrivals):
         path = base / arrivals.series
         load = Load(series=read_series(path), inputs={arrivals.series: sha256(path)})
     elif isinstance(arrivals, ClientArrivals):
-        load = Load(
-            clients=read_clients(arrivals, base),
-            inputs={name: sha256(base / name) for name in (arrivals.clients, arrivals.histograms)},
-        )
+        clients, notes = read_clients(arrivals, base)
+        inputs = {name: sha256(base / name) for name in (arrivals.clients, arrivals.histograms)}
+        load = Load(clients=clients, inputs=inputs, notes=notes)
     return _with_histograms(workload, base, load)
 
 

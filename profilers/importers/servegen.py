@@ -20,11 +20,16 @@ RATES = ("client", "window_start_s", "rate_rps", "cv")
 LENGTHS = ("client", "window_start_s", "field", "value", "prob")
 
 
-def read_clients(arrivals: ClientArrivals, base: Path = Path()) -> tuple[Client, ...]:
-    """Return each client's windows that begin in the asked span; times count from its start.
+Known = dict[tuple[Any, str], dict[float, Histogram]]
+FIELDS = ("input_tokens", "output_tokens")
 
-    A window whose client has no histogram of its own takes the client's latest earlier one, else its first.
-    Raises `InputError` where columns are missing, the span holds no window, or a client has no histogram.
+
+def read_clients(arrivals: ClientArrivals, base: Path = Path()) -> tuple[tuple[Client, ...], tuple[str, ...]]:
+    """Return each client's windows that begin in the asked span, and notes; times count from the span's start.
+
+    A window without a histogram of its own takes the client's latest earlier one, else its first; a client without
+    any takes the equal mixture of the others', and a note says which. Raises `InputError` where columns are missing
+    or the span holds no window.
     """
     import polars as pl
 
@@ -38,37 +43,49 @@ def read_clients(arrivals: ClientArrivals, base: Path = Path()) -> tuple[Client,
             f"{arrivals.clients}: no window begins between {arrivals.start_s:g} and {ends:g} s",
             cure=f"Its windows begin from {first!r} to {last!r} s: set start_s and duration_s.",
         )
-    known = _histograms(lengths.filter(pl.col("client").is_in(inside["client"].unique().to_list())))
-    rows = inside.select(RATES).sort("window_start_s", "client").iter_rows()
-    return tuple(_client(row, known, arrivals) for row in rows)
+    known = _histograms(lengths)
+    rows = inside.select(RATES).sort("window_start_s", "client").rows()
+    strangers = sorted({row[0] for row in rows} - {client for client, _ in known}, key=str)
+    for field in FIELDS:
+        pooled = _pooled(known, field, arrivals)
+        known |= {(client, field): {0.0: pooled} for client in {row[0] for row in rows} if (client, field) not in known}
+    note = f"clients without histograms send lengths of the others: {', '.join(map(str, strangers))}"
+    return tuple(_client(row, known, arrivals) for row in rows), (note,) if strangers else ()
 
 
-def _client(row: tuple[Any, ...], known: dict[tuple[Any, str], Any], arrivals: ClientArrivals) -> Client:
+def _client(row: tuple[Any, ...], known: Known, arrivals: ClientArrivals) -> Client:
     client, start_s, rate, cv = row
     if not (np.isfinite(rate) and rate >= 0 and np.isfinite(cv) and cv > 0):
-        raise InputError(f"{arrivals.clients}: client {client}, window {start_s}: rate {rate}, cv {cv}")
-    return Client(
-        start_s=float(start_s) - arrivals.start_s, duration_s=arrivals.window_s, rate_per_s=float(rate), cv=float(cv),
-        prompt=_at(known, client, "input_tokens", start_s, arrivals),
-        output=_at(known, client, "output_tokens", start_s, arrivals),
-    )  # fmt: skip
-
-
-def _at(
-    known: dict[tuple[Any, str], Any], client: object, field: str, start_s: float, arrivals: ClientArrivals
-) -> Histogram:
-    windows = known.get((client, field))
-    if not windows:
         raise InputError(
-            f"{arrivals.histograms}: client {client} has no {field}", cure="Use the tables of one workload."
+            f"{arrivals.clients}: client {client}, window {start_s}: rate_rps {rate}, cv {cv}",
+            cure="Rates are zero or more, cv is above zero.",
         )
+    prompt, output = (_at(known[client, field], start_s) for field in FIELDS)
+    return Client(
+        start_s=float(start_s) - arrivals.start_s,
+        duration_s=arrivals.window_s,
+        rate_per_s=float(rate),
+        cv=float(cv),
+        prompt=prompt,
+        output=output,
+    )
+
+
+def _at(windows: dict[float, Histogram], start_s: float) -> Histogram:
     earlier = [at for at in windows if at <= start_s]
-    histogram: Histogram = windows[max(earlier) if earlier else min(windows)]
-    return histogram
+    return windows[max(earlier) if earlier else min(windows)]
 
 
-def _histograms(lengths: pl.DataFrame) -> dict[tuple[Any, str], Any]:
-    known: dict[tuple[Any, str], Any] = {}
+def _pooled(known: Known, field: str, arrivals: ClientArrivals) -> Histogram:
+    parts = [_at(windows, arrivals.start_s) for (_, name), windows in known.items() if name == field]
+    if not parts:
+        raise InputError(f"{arrivals.histograms}: no rows whose field is {field}", cure="Use ServeGen's length table.")
+    weight = np.concatenate([part.weight / part.weight.sum() for part in parts])
+    return Histogram(tokens=np.concatenate([part.tokens for part in parts]), weight=weight)
+
+
+def _histograms(lengths: pl.DataFrame) -> Known:
+    known: Known = {}
     for (client, field, start_s), group in lengths.group_by(["client", "field", "window_start_s"], maintain_order=True):
         tokens = np.maximum(group["value"].to_numpy().round().astype(np.int64), 1)
         weight = group["prob"].to_numpy().astype(np.float64)
