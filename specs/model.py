@@ -8,12 +8,19 @@ from pydantic import Field
 
 from specs.base import Count, Document, NonNegative, Positive, Precision, Spec
 
+# How weights share scales: one of each matrix (-tensor), of each output channel (-channel), of each block or group.
+Quantization = Literal[
+    "fp8-tensor", "fp8-channel", "fp8-block", "int8-channel", "gptq-int4", "awq-int4", "mxfp4", "nvfp4"
+]  # fmt: skip
+Part = Literal["attention", "router", "dense", "shared", "embedding", "lm_head", "norm", "vision"]
+
 
 class Attention(Spec):
     """Attention of one kind of layer.
 
     ``kind``: gqa covers MHA (kv_heads == heads) and MQA (kv_heads == 1); mla is multi-head latent attention.
     ``layers``: how many decoder layers are of this kind. ``window_tokens``: sliding window, None for full attention.
+    ``head_dim``: of queries and keys; of mla, the part without rotary positions, beside ``rope_head_dim``.
     """
 
     kind: Literal["gqa", "mla"] = "gqa"
@@ -84,12 +91,13 @@ class ModelSpec(Spec):
     norm_bias: bool = False
     learned_positions: int = 0  # rows of a learned position table (OPT), 0 for rotary
     embedding_projection: int = 0  # width of the word embedding where it differs from hidden (OPT-350m), 0: same
-    rotary_dim: int | None = None  # None: the head's full width
+    rotary_dim: int | None = None  # None: the head's full width; 0: no rotary positions
+    rope_linear_factor: Positive = 1.0  # linear scaling of positions, by which an engine lengthens its rotary table
     lm_head_bias: bool = False
     weights_precision: Precision = "bf16"
-    quantization: str | None = None  # "mxfp4", "fp8-block", "gptq-int4", ... as the checkpoint is published
-    quantization_group: int | None = None  # weights per scale, where quantised by groups
-    unquantized: tuple[str, ...] = ()  # parts kept in 16 bit: "attention", "router", "embedding", "lm_head", "norm"
+    quantization: Quantization | None = None  # as the checkpoint is published
+    quantization_group: int | None = None  # weights per scale, where quantised by groups or blocks (128 × 128: 16384)
+    unquantized: tuple[Part, ...] = ()  # parts kept in 16 bit
     vision: VisionTower | None = None
     parameters: Positive | None = None  # published total, for a check against the tensors
     extra_parameters: NonNegative = 0  # tensors that no field above describes, named in `notes`
