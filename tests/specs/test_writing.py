@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from specs.cluster import Cluster
@@ -44,6 +44,7 @@ def test_what_is_written_is_read_back_equal(tmp_path: Path) -> None:
     assert read_document(path, Cluster) == CLUSTER
 
 
+@example({"_": "\x85"})
 @given(st.dictionaries(st.text("abc_", min_size=1), JSON_LIKE, min_size=1, max_size=4))
 def test_any_data_survives_the_way_through_yaml(data: dict[str, Any]) -> None:
     text = data_to_yaml(data)
