@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.fit_efficiency import fit_gemm, log_ratio
+from benchmarks.fit_gemms import fit_gemm, log_ratio
 from benchmarks.line import Line, Result
 from benchmarks.operator_tables import Gemms, gemm_tables, selected, thinned
 from predictors.step_time.roofline.coefficients import GemmCoefficients
