@@ -1,0 +1,71 @@
+"""How the engine kernel is compiled: the decorators, and where compiled code is kept between runs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def cache_folder() -> Path | None:
+    """The folder for compiled kernels, or None where none can be written.
+
+    Bases tried in order: ``NUMBA_CACHE_DIR``, ``XDG_CACHE_HOME``/tonnage/numba, ``~/.cache/tonnage/numba``.
+    The last part is the digest of this package's sources, since numba itself looks only at the file
+    of the outermost function and would keep running an old kernel after an edit beside it.
+    """
+    for base in _bases():
+        folder = base / _sources_digest()
+        if _is_writable(folder):
+            return folder
+    return None
+
+
+def _bases() -> list[Path]:
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return ([Path(given)] if given else []) + [Path(user_cache) / "tonnage" / "numba"]
+
+
+def _sources_digest() -> str:
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def inner(function: Function) -> Function:
+    """Compile a function that only compiled functions call (division as in numpy, no cache of its own)."""
+    return cast(Function, numba.njit(error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+
+
+def entry(function: Function) -> Function:
+    """Compile a function that Python calls: kept in the cache folder, and without the interpreter lock.
+
+    ``function.py_func`` stays the pure Python original.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return cast(Function, numba.njit(error_model="numpy", _nrt=False, nogil=True)(function))
+    previous = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(folder)
+    try:
+        return cast(Function, numba.njit(error_model="numpy", _nrt=False, nogil=True, cache=True)(function))
+    finally:
+        numba.config.CACHE_DIR = previous

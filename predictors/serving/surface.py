@@ -1,0 +1,199 @@
+"""The step-time surface: what one step of one replica costs, tabulated, and its lookup inside the kernel."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from predictors.serving.compiled import inner
+from specs.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class StepSurface(NamedTuple):
+    """Step times of one replica in one role; all float64 seconds (ours).
+
+    A step with ``n`` scheduled tokens costs on the GPU ``tokens_s[n] + sequences_s[emitting] +
+    decode_attention(decoding, mean context) + Σ prefill_attention(chunk, tokens already in its KV)``, and
+    ``eager_s`` more when no CUDA graph is replayed; on the host ``host_s[running]``. The step takes the larger of
+    both with asynchronous scheduling (``overlap``), else their sum. Grids ascend; between grid points the attention
+    tables are bilinear, below the first they are constant, beyond the last they go on linearly and the run counts
+    the step as outside. With pipeline parallelism the times are sums over ``stages``, and the slowest stage takes
+    ``stage_share`` of the sum.
+    """
+
+    tokens_s: FloatArray
+    """[T+1] dense time (GEMMs, norms, all-reduce, experts) of a step by its scheduled tokens."""
+    sequences_s: FloatArray
+    """[S+1] LM head and sampling by sequences that emit a token in the step."""
+    host_s: FloatArray
+    """[S+1] host time by running sequences (scheduler, input preparation, detokenising)."""
+    decode_batch_grid: FloatArray
+    """[B] decoding sequences."""
+    decode_context_grid: FloatArray
+    """[C] mean context tokens per decoding sequence."""
+    decode_attention_s: FloatArray
+    """[B, C]."""
+    prefill_chunk_grid: FloatArray
+    """[P] new tokens of one sequence."""
+    prefill_context_grid: FloatArray
+    """[Q] tokens already in its KV."""
+    prefill_attention_s: FloatArray
+    """[P, Q] per sequence, summed over the sequences prefilled in the step."""
+    graph_max_sequences: int = 0
+    """Decode-only steps of up to this many sequences replay a CUDA graph."""
+    eager_s: float = 0.0
+    """What a step costs more when it is not replayed from a graph."""
+    overlap: bool = False
+    """Asynchronous scheduling: host and GPU time overlap."""
+    stages: int = 1
+    """Pipeline stages of the replica: so many batches are in flight."""
+    stage_share: float = 1.0
+    """The slowest stage's share of the sum over stages."""
+    mixed_decode_attention_s: FloatArray | None = None
+    """[B, C] decode attention in a step that also prefills; None: as without."""
+
+
+SURFACE = np.dtype(
+    [(name, "i8") for name in ("tokens_at", "tokens_n", "sequences_at", "host_at", "sequences_n", "batch_at",
+                               "batch_n", "context_at", "context_n", "decode_at", "chunk_at", "chunk_n", "past_at",
+                               "past_n", "prefill_at", "mixed_at", "graph_max", "overlap")]
+    + [("eager_s", "f8"), ("stage_share", "f8")]
+)  # fmt: skip
+"""Where each table of a surface starts in the one flat array the kernel reads, and its scalars."""
+
+
+def check_surface(surface: StepSurface, *, max_num_seqs: int, max_num_batched_tokens: int) -> None:
+    """Raise InputError when a table is too short, misshapen, negative or not finite."""
+    _check_length("tokens_s", surface.tokens_s, max_num_batched_tokens)
+    _check_length("sequences_s", surface.sequences_s, max_num_seqs)
+    _check_length("host_s", surface.host_s, max_num_seqs)
+    decode = (len(surface.decode_batch_grid), len(surface.decode_context_grid))
+    prefill = (len(surface.prefill_chunk_grid), len(surface.prefill_context_grid))
+    if surface.decode_attention_s.shape != decode or surface.prefill_attention_s.shape != prefill:
+        raise InputError(
+            f"step-time surface: attention tables {surface.decode_attention_s.shape} and "
+            f"{surface.prefill_attention_s.shape} do not match their grids {decode} and {prefill}",
+            cure="give one row per batch (or chunk) and one column per context",
+        )
+    if surface.mixed_decode_attention_s is not None and surface.mixed_decode_attention_s.shape != decode:
+        raise InputError("step-time surface: mixed_decode_attention_s does not match the decode grids")
+    for name, table in zip(surface._fields[:9], surface[:9], strict=True):
+        _check_values(name, np.asarray(table))
+
+
+def _check_length(name: str, table: FloatArray, largest: int) -> None:
+    if len(table) <= largest:
+        raise InputError(
+            f"step-time surface: {name} ends at {len(table) - 1}, a step may hold {largest}",
+            cure="compile the surface for the engine limits it is used with",
+        )
+
+
+def _check_values(name: str, table: FloatArray) -> None:
+    if not np.isfinite(table).all() or (table < 0).any():
+        raise InputError(f"step-time surface: {name} holds negative or undefined values", cure="check its evidence")
+    if name.endswith("grid") and (table.size == 0 or (np.diff(table) <= 0).any()):
+        raise InputError(f"step-time surface: {name} does not ascend", cure="sort it and drop repeated points")
+
+
+def pack_surfaces(surfaces: tuple[StepSurface, ...]) -> tuple[FloatArray, Any]:
+    """All tables in one flat array, and one SURFACE record per surface that says where each starts."""
+    records = np.recarray(len(surfaces), dtype=SURFACE)
+    parts: list[FloatArray] = []
+    start = 0
+    for record, surface in zip(records, surfaces, strict=True):
+        names = ("tokens_at", "sequences_at", "host_at", "batch_at", "context_at", "decode_at", "chunk_at", "past_at",
+                 "prefill_at")  # fmt: skip
+        for name, table in zip(names, surface[:9], strict=True):
+            record[name] = start
+            parts.append(np.asarray(table, dtype=np.float64).ravel())
+            start += parts[-1].size
+        record["mixed_at"] = record["decode_at"]
+        if surface.mixed_decode_attention_s is not None:
+            record["mixed_at"] = start
+            parts.append(np.asarray(surface.mixed_decode_attention_s, dtype=np.float64).ravel())
+            start += parts[-1].size
+        _set_scalars(record, surface)
+    return np.concatenate(parts), records
+
+
+def _set_scalars(record: Any, surface: StepSurface) -> None:
+    record["tokens_n"] = len(surface.tokens_s)
+    record["sequences_n"] = len(surface.sequences_s)
+    record["batch_n"], record["context_n"] = surface.decode_attention_s.shape
+    record["chunk_n"], record["past_n"] = surface.prefill_attention_s.shape
+    record["graph_max"], record["eager_s"] = surface.graph_max_sequences, surface.eager_s
+    record["overlap"], record["stage_share"] = surface.overlap, surface.stage_share
+
+
+@inner
+def cell(tables: FloatArray, at: int, count: int, x: float) -> tuple[int, float]:
+    """The grid cell of x and its weight on the upper point (0 below the grid, above 1 beyond it)."""
+    if count == 1 or x <= tables[at]:
+        return 0, 0.0
+    low, high = 0, count - 1
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if tables[at + middle] <= x:
+            low = middle
+        else:
+            high = middle
+    left = tables[at + low]
+    return low, (x - left) / (tables[at + low + 1] - left)
+
+
+@inner
+def row_value(tables: FloatArray, row: int, column: int, weight: float) -> float:
+    """Linear along one row of a table that starts at ``row``."""
+    value = tables[row + column]
+    if weight == 0.0:
+        return value
+    return value + weight * (tables[row + column + 1] - value)
+
+
+@inner
+def blend(tables: FloatArray, at: int, columns: int, x: tuple[int, float], y: tuple[int, float]) -> float:
+    """Bilinear value of the table at ``at`` with so many columns, in the cells x (row) and y (column)."""
+    row = at + x[0] * columns
+    low = row_value(tables, row, y[0], y[1])
+    if x[1] == 0.0:
+        return low
+    return low + x[1] * (row_value(tables, row + columns, y[0], y[1]) - low)
+
+
+@inner
+def prefill_attention(tables: FloatArray, s: Any, chunk: float, past: float) -> tuple[float, bool]:
+    """Attention seconds of one sequence's chunk over its past, and whether that lies outside the grids."""
+    x = cell(tables, s.chunk_at, s.chunk_n, chunk)
+    y = cell(tables, s.past_at, s.past_n, past)
+    return blend(tables, s.prefill_at, s.past_n, x, y), x[1] > 1.0 or y[1] > 1.0
+
+
+@inner
+def decode_attention(tables: FloatArray, s: Any, batch: float, context: float, mixed: bool) -> tuple[float, bool]:
+    """Attention seconds of a decoding batch at its mean context, and whether that lies outside the grids.
+
+    ``mixed``: the step also prefills; one variable-length kernel then does both, and decodes lose their own tiling.
+    """
+    x = cell(tables, s.batch_at, s.batch_n, batch)
+    y = cell(tables, s.context_at, s.context_n, context)
+    at = s.mixed_at if mixed else s.decode_at
+    return blend(tables, at, s.context_n, x, y), x[1] > 1.0 or y[1] > 1.0
+
+
+@inner
+def dense_time(tables: FloatArray, s: Any, tokens: int, emitting: int, graph: bool) -> float:
+    """GPU seconds that do not depend on context."""
+    eager = 0.0 if graph and emitting <= s.graph_max else s.eager_s
+    return tables[s.tokens_at + tokens] + tables[s.sequences_at + emitting] + eager
+
+
+@inner
+def step_time(tables: FloatArray, s: Any, gpu_s: float, running: int) -> float:
+    """The step's length from its GPU time and the host's."""
+    host_s = tables[s.host_at + running]
+    return max(gpu_s, host_s) if s.overlap else gpu_s + host_s
