@@ -68,7 +68,7 @@ def _with_histograms(workload: WorkloadSpec, base: Path, load: Load) -> Load:
     names = (workload.lengths.prompt_tokens.histogram, workload.lengths.output_tokens.histogram)
     prompt, output = (read_histogram(base / name) if name else None for name in names)
     inputs = load.inputs | {name: sha256(base / name) for name in names if name}
-    return Load(trace=load.trace, series=load.series, clients=load.clients, prompt=prompt, output=output, inputs=inputs)
+    return replace(load, prompt=prompt, output=output, inputs=inputs)
 
 
 def _columns(file: TraceFile, names: tuple[str, str]) -> tuple[FloatArray, FloatArray]:
