@@ -13,7 +13,7 @@ PlanFile = Annotated[Path, typer.Argument(help="A ServingPlan.")]
 
 @app.callback()
 def export() -> None:
-    """Turn a plan into engine command lines, or into the benchmark that would refute it."""
+    """Turn a plan into engine commands, or into the benchmark that would refute it."""
 
 
 @app.command()

@@ -22,7 +22,7 @@ VERBS: dict[str, str] = {
     "predict": "Say what a given deployment would do: memory, latency, throughput.",
     "check": "Hold a prediction against what was measured.",
     "explain": "Tell a plan in sentences, with the arithmetic.",
-    "export": "Turn a plan into engine command lines, or into the benchmark that would refute it.",
+    "export": "Turn a plan into engine commands, or into the benchmark that would refute it.",
     "profile": "Turn measurements into a profile that predictions can rest on.",
     "catalog": "Show the devices and models that are known, each figure with its source.",
 }
