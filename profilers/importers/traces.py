@@ -36,6 +36,7 @@ FORMS = (
     Form(name="seconds", arrival="t_s", unit="s", prompt="input_tokens", output="output_tokens"),
     Form(name="mooncake", arrival="timestamp", unit="ms", prompt="input_length", output="output_length"),
     Form(name="sharegpt-replay", arrival="arrival_time_ns", unit="ns", prompt="input_toks", output="output_toks"),
+    Form(name="sharegpt-run", arrival="arrival_time", unit="s", prompt="input_toks", output="output_toks"),
     Form(name="servegen", arrival="timestamp", unit="s", prompt="input_tokens", output="output_tokens"),
     Form(name="burstgpt", arrival="Timestamp", unit="s", prompt="Request tokens", output="Response tokens"),
     Form(name="vidur", arrival="arrived_at", unit="s", prompt="num_prefill_tokens", output="num_decode_tokens"),
