@@ -1,0 +1,16 @@
+"""Memory of one GPU: weights, activations, overheads, and the KV cache that the engine makes of the rest."""
+
+from predictors.memory.kv_cache import kv_bytes_per_token
+from predictors.memory.ledger import MemoryItem, MemoryLedger, largest_model_len, ledger, ledger_by
+from predictors.memory.weights import parameter_count, weight_bytes
+
+__all__ = [
+    "MemoryItem",
+    "MemoryLedger",
+    "kv_bytes_per_token",
+    "largest_model_len",
+    "ledger",
+    "ledger_by",
+    "parameter_count",
+    "weight_bytes",
+]
