@@ -6,17 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from predictors.serving.engine import ClosedLoop, Requests
-from solvers.arrivals import gamma_times, rate_times
+from predictors.serving import ClosedLoop, Requests
+from predictors.serving.arrivals import (
+    Sampler,
+    constant_lengths,
+    gamma_arrivals,
+    histogram_lengths,
+    lognormal_lengths,
+    series_arrivals,
+    synthesize,
+    uniform_lengths,
+)
 from specs.errors import InputError
-from specs.trace import FloatArray, Histogram, IntArray, Load, Trace
+from specs.trace import Client, FloatArray, Histogram, IntArray, Load, Trace
 from specs.workload import (
     ClientArrivals,
     ClosedArrivals,
     DrawnLengths,
     HitRatio,
     Lengths,
-    LogNormal,
     RateArrivals,
     RequestClass,
     SeriesArrivals,
@@ -30,7 +38,6 @@ WINDOW_S = 60.0
 """Window of the peak-to-mean ratio and of the index of dispersion; a tenth of the trace where that is shorter."""
 SESSION_BLOCK_TOKENS = 64
 """Prefix block used where sessions are known and hashes are not; a session's prompts extend one another."""
-NORMAL_P99 = 2.3263478740408408  # quantile of the standard normal [std]
 Drawn = tuple[FloatArray, IntArray, IntArray]
 
 
@@ -151,20 +158,23 @@ def _drawn(workload: WorkloadSpec, load: Load, seed: int, load_scale: float) -> 
     arrivals = workload.arrivals
     if isinstance(arrivals, ClientArrivals):
         return _from_clients(arrivals, load, seed, load_scale)
-    rng = np.random.default_rng([seed, 0 if isinstance(arrivals, TraceArrivals) else arrivals.seed])
-    times = _times(arrivals, load, rng, load_scale)
-    if isinstance(workload.lengths, DrawnLengths):
-        prompt = _lengths(workload.lengths.prompt_tokens, load.prompt, len(times), rng)
-        return times, prompt, _lengths(workload.lengths.output_tokens, load.output, len(times), rng)
+    root = _seed(seed, 0 if isinstance(arrivals, TraceArrivals) else arrivals.seed)
+    times = _times(arrivals, load, root, load_scale)
+    lengths = workload.lengths
+    if isinstance(lengths, DrawnLengths):
+        samplers = (_sampler(lengths.prompt_tokens, load.prompt), _sampler(lengths.output_tokens, load.output))
+        drawn = synthesize(times, *samplers, seed=root)
+        return times, drawn.prompt_tokens, drawn.output_tokens
     assert load.trace is not None, "lengths from a trace are only valid with a trace"
     return times, load.trace.prompt_tokens, load.trace.output_tokens
 
 
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
 def _times(
-    arrivals: TraceArrivals | RateArrivals | SeriesArrivals | ClosedArrivals,
-    load: Load,
-    rng: np.random.Generator,
-    scale: float,
+    arrivals: TraceArrivals | RateArrivals | SeriesArrivals | ClosedArrivals, load: Load, seed: int, scale: float
 ) -> FloatArray:
     if isinstance(arrivals, ClosedArrivals):
         return np.zeros(arrivals.prompts)
@@ -172,24 +182,21 @@ def _times(
         assert load.trace is not None, "the load was read from another workload"
         return load.trace.arrival_s / (arrivals.scale * scale)
     if isinstance(arrivals, RateArrivals):
-        times = gamma_times(arrivals.rate_per_s * arrivals.duration_s, arrivals.cv, rng) / arrivals.rate_per_s
+        rate = arrivals.rate_per_s
+        times = gamma_arrivals(rate, cv=arrivals.cv, duration_s=arrivals.duration_s, seed=seed)
     else:
         assert load.series is not None, "the load was read from another workload"
-        rate = load.series.rate_per_s * arrivals.scale
-        times = rate_times(load.series.t_s, rate, arrivals.cv, rng)
+        series = load.series
+        times = series_arrivals(series.t_s, series.rate_per_s * arrivals.scale, cv=arrivals.cv, seed=seed)
     if len(times) == 0:
         raise InputError("the arrivals hold no request", cure="Raise duration_s or the rate.")
     return times / scale
 
 
 def _from_clients(arrivals: ClientArrivals, load: Load, seed: int, load_scale: float) -> Drawn:
-    rng = np.random.default_rng([seed, arrivals.seed])
-    parts: list[Drawn] = []
-    for client in load.clients:
-        rate = client.rate_per_s * arrivals.scale
-        times = gamma_times(rate * client.duration_s, client.cv, rng) / rate if rate > 0 else np.empty(0)
-        lengths = (_pick(client.prompt, len(times), rng), _pick(client.output, len(times), rng))
-        parts.append((client.start_s + times, *lengths))
+    parts = [
+        _from_client(client, arrivals.scale, _seed(seed, arrivals.seed, n)) for n, client in enumerate(load.clients)
+    ]
     times, prompt, output = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     if len(times) == 0:
         raise InputError("the clients send no request in this span", cure="Choose another start_s, or raise scale.")
@@ -197,44 +204,29 @@ def _from_clients(arrivals: ClientArrivals, load: Load, seed: int, load_scale: f
     return (times[order] - times[order[0]]) / load_scale, prompt[order], output[order]
 
 
-def _lengths(lengths: Lengths, histogram: Histogram | None, count: int, rng: np.random.Generator) -> IntArray:
+def _from_client(client: Client, scale: float, seed: int) -> Drawn:
+    rate = client.rate_per_s * scale
+    if rate == 0:
+        return np.empty(0), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    times = gamma_arrivals(rate, cv=client.cv, duration_s=client.duration_s, seed=seed)
+    samplers = (histogram_lengths(part.tokens, part.weight) for part in (client.prompt, client.output))
+    drawn = synthesize(times, *samplers, seed=seed)
+    return client.start_s + times, drawn.prompt_tokens, drawn.output_tokens
+
+
+def _sampler(lengths: Lengths, histogram: Histogram | None) -> Sampler:
     if lengths.constant is not None:
-        return np.full(count, lengths.constant, dtype=np.int64)
+        return constant_lengths(lengths.constant)
     if lengths.uniform is not None:
-        return rng.integers(lengths.uniform[0], lengths.uniform[1], count, endpoint=True)
+        return uniform_lengths(*lengths.uniform)
     if lengths.lognormal is not None:
-        mu, sigma = lognormal_parameters(lengths.lognormal)
-        return _scaled(np.asarray(rng.lognormal(mu, sigma, count)), 1.0)
+        return lognormal_lengths(lengths.lognormal.mean, lengths.lognormal.p99)
     assert histogram is not None, "a histogram is read with the load"
-    return _pick(histogram, count, rng)
+    return histogram_lengths(histogram.tokens, histogram.weight)
 
 
-def lognormal_parameters(lengths: LogNormal) -> tuple[float, float]:
-    """Return (mu, sigma) of the log-normal with this mean and 99th percentile. [std]
-
-    ln(p99 / mean) = z·sigma − sigma²/2, of which the smaller root is taken; `InputError` where there is none.
-    """
-    ratio = float(np.log(lengths.p99 / lengths.mean))
-    if not 0 < ratio <= NORMAL_P99**2 / 2:
-        raise InputError(
-            f"lognormal: p99 {lengths.p99:g} is {lengths.p99 / lengths.mean:.3g} times the mean; between 1 and "
-            f"{np.exp(NORMAL_P99**2 / 2):.4g} times is possible",
-            cure="Give the lengths as a histogram.",
-        )
-    sigma = NORMAL_P99 - float(np.sqrt(NORMAL_P99**2 - 2 * ratio))
-    return float(np.log(lengths.mean) - sigma**2 / 2), sigma
-
-
-def _pick(histogram: Histogram, count: int, rng: np.random.Generator) -> IntArray:
-    shares = np.cumsum(histogram.weight)
-    picked: IntArray = histogram.tokens[np.searchsorted(shares, rng.random(count) * shares[-1], side="right")]
-    return picked
-
-
-def _scaled(tokens: FloatArray | IntArray, scale: float) -> IntArray:
-    if scale == 1.0 and tokens.dtype == np.int64:
-        return tokens.astype(np.int64, copy=False)
-    return np.maximum(np.rint(tokens * scale), 1).astype(np.int64)
+def _scaled(tokens: IntArray, scale: float) -> IntArray:
+    return tokens if scale == 1.0 else np.maximum(np.rint(tokens * scale), 1).astype(np.int64)
 
 
 def _classes(workload: WorkloadSpec, trace: Trace | None, prompt: IntArray, seed: int) -> IntArray | None:
