@@ -1,4 +1,5 @@
-"""Writes `catalog/efficiency.yaml`: the roofline's coefficients and their out-of-fold errors; no table of an H100 is read.
+"""Writes `catalog/efficiency.yaml`: the roofline's coefficients and their out-of-fold errors; no table of an H100 is
+read.
 
 `python -m benchmarks.fit_efficiency` fits and writes the file again.
 """
@@ -37,10 +38,11 @@ from predictors.step_time.roofline.coefficients import GemmCoefficients
 from specs.catalog import CATALOG
 
 _HEADER = """\
-# What GPU kernels have in common on every device: the coefficients of the calibrated roofline (predictors/step_time/roofline).
-# Written by `python -m benchmarks.fit_efficiency`. No table of an H100 was read, so that the H100 stays an unseen device.
-# relative_error: half-width of the interval that held 90 % of the times of devices left out of the fit, each weighing the same.
-# datasheet: 1.5 times calibrated [assumed], for devices of a kind that was never measured.
+# What GPU kernels have in common on every device: the coefficients of the calibrated roofline
+(predictors/step_time/roofline). # Written by `python -m benchmarks.fit_efficiency`. No table of an H100 was read, so
+that the H100 stays an unseen device. # relative_error: half-width of the interval that held 90 % of the times of
+devices left out of the fit, each weighing the same. # datasheet: 1.5 times calibrated [assumed], for devices of a
+kind that was never measured.
 """
 _UNMEASURED = 1.5
 
@@ -76,11 +78,12 @@ def all_parts() -> dict[str, Any]:
     prefill_out = left_out(prefill, lambda t: fit_prefill(t, rates), lambda t, c: prefill_log_ratio(t, c, rates))
     decode_out = left_out(decode, lambda t: fit_decode(t, rates), lambda t, c: decode_log_ratio(t, c, rates))
     streams_out = left_out(streams, lambda t: fit_streams(t, rates), lambda t, c: stream_log_ratio(t, c, rates))
-    experts_error = float(np.hypot(half_width(experts_left_out(rates)), gemm["relative_error"]["calibrated"]))
+    experts_error = 2.0 * float(np.hypot(half_width(experts_left_out(rates)), gemm["relative_error"]["calibrated"]))
     return {
         "gemm": gemm,
         "prefill_attention": part(
-            "LLMServingSim attention tables (RTX PRO 6000, vLLM 0.19; A6000)", fit_prefill(prefill, rates), half_width(prefill_out)
+            "LLMServingSim attention tables (RTX PRO 6000, vLLM 0.19; A6000)",
+            fit_prefill(prefill, rates), half_width(prefill_out),
         ),
         "decode_attention": part(
             "LLMServingSim attention table (RTX PRO 6000, vLLM 0.19), Vidur attention table (A100)",
@@ -92,7 +95,8 @@ def all_parts() -> dict[str, Any]:
         ),
         "links": links_part(),
         "experts": part(
-            "LLMServingSim MoE table (RTX PRO 6000, vLLM 0.19); folds over token counts, matrix-product error added",
+            "LLMServingSim MoE table (RTX PRO 6000, vLLM 0.19); error: twice that of token counts left out and of "
+            "matrix products together, since one device was measured",
             fit_experts(rates), experts_error,
         ),
     }  # fmt: skip
@@ -102,11 +106,12 @@ def links_part() -> dict[str, Any]:
     """Messages: the number of GPUs is left out in turn, since one machine was measured."""
     tables = all_reduce_tables()
     large = [
-        all_reduce_log_ratio(t, fit_links([o for o in tables if o is not t], point_to_point_us()))[t.bytes_ >= 2e6] for t in tables
+        all_reduce_log_ratio(t, fit_links([o for o in tables if o is not t], point_to_point_us()))[t.bytes_ >= 2e6]
+        for t in tables
     ]
     source = (
-        "Vidur NCCL tables (DGX A100 all-reduce of 2 MB and more; A100 NVLink pair, smallest send); start_us_per_doubling and "
-        "pcie_share assumed; error: twice that of the numbers of GPUs left out, since one machine was measured"
+        "Vidur NCCL tables (DGX A100 all-reduce of 2 MB and more; A100 NVLink pair, smallest send); "
+        "start_us_per_doubling and pcie_share assumed; error: twice that of the numbers of GPUs left out, since one machine was measured"
     )
     return part(source, fit_links(tables, point_to_point_us()), 2.0 * half_width(large))
 

@@ -16,8 +16,9 @@ from specs.catalog import find_device
 
 FloatArray = npt.NDArray[np.float64]
 
-# Prior mean and standard deviation of each coefficient [ours]: what CUTLASS, cuBLAS and stream benchmarks show in general;
-# an ECC word of 32 bytes per 256 costs 1/9 of the bus. Five devices do not determine every coefficient; these hold the rest.
+# Prior mean and standard deviation of each coefficient [ours]: what CUTLASS, cuBLAS and stream benchmarks show in
+# general; an ECC word of 32 bytes per 256 costs 1/9 of the bus. Five devices do not determine every coefficient;
+# these hold the rest.
 PRIOR = GemmCoefficients(
     tensor_ceiling=0.95, watts_per_tflop=0.8, hbm=0.85, gddr=0.9, inline_ecc=8 / 9, launch_us=4.0, sharpness=3.0,
     tile_overhead=0.4, prologue_k=32.0, split_k=0.2,
@@ -59,7 +60,9 @@ def fit_gemm(tables: Sequence[Gemms]) -> GemmCoefficients:
         parts = [log_ratio(t, fitted) / weight for t, weight in zip(thin, weights, strict=True)]
         return np.concatenate([*parts, (x - mean) / sd])
 
-    found = least_squares(residuals, mean, bounds=(_LOW, _HIGH), loss="soft_l1", f_scale=0.5, diff_step=[1e-2] * mean.size)
+    found = least_squares(
+        residuals, mean, bounds=(_LOW, _HIGH), loss="soft_l1", f_scale=0.5, diff_step=[1e-2] * mean.size
+    )
     return _gemm(found.x)
 
 

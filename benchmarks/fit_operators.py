@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.attention_tables import HEAD_DIM, Attention, decode_tables, prefill_tables
-from benchmarks.message_tables import Messages, Streams, all_reduce_tables, expert_table, send_table, stream_tables
+from benchmarks.attention_tables import HEAD_DIM, Attention
+from benchmarks.message_tables import Messages, Streams, expert_table, send_table
 from predictors.step_time.roofline.attention import decode_attention_s, prefill_attention_s
 from predictors.step_time.roofline.coefficients import (
     DecodeCoefficients,
@@ -42,6 +43,7 @@ class Timed(Protocol):
 
 
 T = TypeVar("T", bound=Timed)
+C = TypeVar("C")
 
 
 def prefill_log_ratio(table: Attention, fitted: PrefillCoefficients, rates: GemmCoefficients) -> FloatArray:
@@ -64,12 +66,16 @@ def decode_log_ratio(table: Attention, fitted: DecodeCoefficients, rates: GemmCo
 
 def stream_log_ratio(table: Streams, fitted: StreamCoefficients, rates: GemmCoefficients) -> FloatArray:
     """Log of predicted over measured streaming operators."""
-    return np.log(elementwise_s(find_device(table.device), table.moved_bytes, fitted=fitted, rates=rates) / table.seconds)
+    return np.log(
+        elementwise_s(find_device(table.device), table.moved_bytes, fitted=fitted, rates=rates) / table.seconds
+    )
 
 
 def all_reduce_log_ratio(table: Messages, fitted: LinkCoefficients) -> FloatArray:
     """Log of predicted over measured all-reduce."""
-    return np.log(all_reduce_s(find_device(table.device), table.bytes_, table.participants, fitted=fitted) / table.seconds)
+    return np.log(
+        all_reduce_s(find_device(table.device), table.bytes_, table.participants, fitted=fitted) / table.seconds
+    )
 
 
 def fit_prefill(tables: Sequence[Attention], rates: GemmCoefficients) -> PrefillCoefficients:
@@ -94,15 +100,26 @@ def fit_streams(tables: Sequence[Streams], rates: GemmCoefficients) -> StreamCoe
 
 
 def fit_links(tables: Sequence[Messages], start_us: float) -> LinkCoefficients:
-    """Share of the NVLink rate from all-reduces of 2 MB and more; eager launches hide the start of smaller ones, so it is given."""
+    """Share of the NVLink rate from all-reduces of 2 MB and more; eager launches hide the start of smaller ones, so
+    it is given.
+    """
 
     def of(x: FloatArray) -> LinkCoefficients:
         return LinkCoefficients(
-            start_us=start_us, start_us_per_doubling=0.5, nvlink_share=float(x[0]), pcie_share=0.8, point_to_point_us=start_us
+            start_us=start_us,
+            start_us_per_doubling=0.5,
+            nvlink_share=float(x[0]),
+            pcie_share=0.8,
+            point_to_point_us=start_us,
         )
 
     large = [
-        Messages(device=t.device, participants=t.participants, bytes_=t.bytes_[t.bytes_ >= 2e6], seconds=t.seconds[t.bytes_ >= 2e6])
+        Messages(
+            device=t.device,
+            participants=t.participants,
+            bytes_=t.bytes_[t.bytes_ >= 2e6],
+            seconds=t.seconds[t.bytes_ >= 2e6],
+        )
         for t in tables
     ]
     return of(_fit(large, lambda t, x: all_reduce_log_ratio(t, of(x)), ((0.7, 0.2, 1.0),)))
@@ -114,7 +131,9 @@ def point_to_point_us() -> float:
     return float(np.median(table.seconds[table.bytes_ == table.bytes_.min()]) * 1e6)
 
 
-def expert_log_ratio(fitted: ExpertCoefficients, rates: GemmCoefficients, keep: npt.NDArray[np.bool_] | None = None) -> FloatArray:
+def expert_log_ratio(
+    fitted: ExpertCoefficients, rates: GemmCoefficients, keep: npt.NDArray[np.bool_] | None = None
+) -> FloatArray:
     """Log of predicted over measured fused experts: the product to gate and up, then the one down."""
     frame = expert_table()
     rows, touched = frame["tokens"].to_numpy() * 8.0, frame["activated_experts"].to_numpy().astype(np.float64)
@@ -143,7 +162,9 @@ def fit_experts(rates: GemmCoefficients, keep: npt.NDArray[np.bool_] | None = No
     return ExpertCoefficients(**_named(ExpertCoefficients, found.x))
 
 
-def left_out(tables: Sequence[T], fit: Callable[[Sequence[T]], object], log_ratio: Callable[[T, object], FloatArray]) -> list[FloatArray]:
+def left_out(
+    tables: Sequence[T], fit: Callable[[Sequence[T]], C], log_ratio: Callable[[T, C], FloatArray]
+) -> list[FloatArray]:
     """Log ratios of each device's tables by coefficients fitted on the other devices, pooled by device."""
     pooled = []
     for device in dict.fromkeys(t.device for t in tables):
@@ -161,7 +182,11 @@ def half_width(pooled: Sequence[FloatArray], share: float = 0.9) -> float:
     return float(errors[order][np.searchsorted(reached, share)])
 
 
-def _fit(tables: Sequence[T], log_ratio: Callable[[T, FloatArray], FloatArray], start_low_high: Sequence[tuple[float, float, float]]) -> FloatArray:
+def _fit(
+    tables: Sequence[T],
+    log_ratio: Callable[[T, FloatArray], FloatArray],
+    start_low_high: Sequence[tuple[float, float, float]],
+) -> FloatArray:
     from scipy.optimize import least_squares
 
     per_device = {t.device: sum(other.device == t.device for other in tables) for t in tables}
@@ -173,9 +198,11 @@ def _fit(tables: Sequence[T], log_ratio: Callable[[T, FloatArray], FloatArray], 
         return np.concatenate(list(parts))
 
     start, low, high = (np.array(column) for column in zip(*start_low_high, strict=True))
-    found = least_squares(residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.02, diff_step=[1e-2] * start.size)
+    found = least_squares(
+        residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.02, diff_step=[1e-2] * start.size
+    )
     return np.asarray(found.x, dtype=np.float64)
 
 
 def _named(kind: type, x: FloatArray) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(kind.__dataclass_fields__, x, strict=True)}
+    return {field.name: float(value) for field, value in zip(fields(kind), x, strict=True)}

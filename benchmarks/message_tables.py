@@ -34,13 +34,19 @@ class Messages:
 
 
 def stream_tables() -> list[Streams]:
-    """Vidur's addition (A40, A100; its norm and activation are early kernels) and vLLM's norm and activation (RTX PRO 6000)."""
+    """Vidur's addition (A40, A100; its norm and activation are early kernels) and vLLM's norm and activation (RTX PRO
+    6000).
+    """
     return [_vidur_stream("a40", "a40"), _vidur_stream("a100", "a100-80gb"), *_pro_streams()]
 
 
 def expert_table() -> pl.DataFrame:
-    """vLLM's fused experts of Qwen3-30B-A3B (hidden 2048, expert 768, top 8) on RTX PRO 6000: tokens, activated_experts, seconds."""
-    frame = pl.read_parquet(reference_path("op_profiles/llmservingsim_RTXPRO6000_moe.parquet")).filter(pl.col("tp") == 1)
+    """vLLM's fused experts of Qwen3-30B-A3B (hidden 2048, expert 768, top 8) on RTX PRO 6000: tokens,
+    activated_experts, seconds.
+    """
+    frame = pl.read_parquet(reference_path("op_profiles/llmservingsim_RTXPRO6000_moe.parquet")).filter(
+        pl.col("tp") == 1
+    )
     return frame.select("tokens", "activated_experts", (pl.col("time_us") * 1e-6).alias("seconds"))
 
 
@@ -59,15 +65,24 @@ def send_table() -> Messages:
 
 def h100_all_reduce_tables() -> list[Messages]:
     """vLLM's all-reduce inside a CUDA graph on H100; no fit sees it."""
-    frame = pl.read_parquet(reference_path("op_profiles/aiconfigurator_h100_sxm_vllm-0.14.0_custom_allreduce_perf.parquet"))
-    frame = frame.filter((pl.col("backend") == "vllm_graph") & (pl.col("message_size") >= 8192)).rename({"message_size": "size"})
+    frame = pl.read_parquet(
+        reference_path("op_profiles/aiconfigurator_h100_sxm_vllm-0.14.0_custom_allreduce_perf.parquet")
+    )
+    frame = frame.filter((pl.col("backend") == "vllm_graph") & (pl.col("message_size") >= 8192)).rename(
+        {"message_size": "size"}
+    )
     parts = ((p, frame.filter(pl.col("num_gpus") == p)) for p in (2, 4, 8))
     return [_messages(part, p, "latency", 1e-3, device="h100-sxm") for p, part in parts]
 
 
-def _messages(frame: pl.DataFrame, participants: int, time: str, unit_s: float, *, device: str = "a100-80gb") -> Messages:
+def _messages(
+    frame: pl.DataFrame, participants: int, time: str, unit_s: float, *, device: str = "a100-80gb"
+) -> Messages:
     return Messages(
-        device=device, participants=participants, bytes_=frame["size"].to_numpy().astype(np.float64), seconds=frame[time].to_numpy() * unit_s
+        device=device,
+        participants=participants,
+        bytes_=frame["size"].to_numpy().astype(np.float64),
+        seconds=frame[time].to_numpy() * unit_s,
     )
 
 
@@ -80,11 +95,20 @@ def _vidur_stream(gpu: str, device: str) -> Streams:
 
 
 def _pro_streams() -> list[Streams]:
-    frame = pl.read_parquet(reference_path("op_profiles/llmservingsim_RTXPRO6000_dense.parquet")).filter(pl.col("tp") == 1)
+    frame = pl.read_parquet(reference_path("op_profiles/llmservingsim_RTXPRO6000_dense.parquet")).filter(
+        pl.col("tp") == 1
+    )
     tables = []
     for model, hidden, wide in (("meta-llama/Llama-3.1-8B", 4096, 14336), ("Qwen/Qwen3-32B", 5120, 25600)):
-        for op, bytes_per_token in (("layernorm", 4 * 2.0 * hidden), ("act_fn", 3 * 2.0 * wide)):  # the fused norm adds the residual
+        for op, bytes_per_token in (
+            ("layernorm", 4 * 2.0 * hidden),
+            ("act_fn", 3 * 2.0 * wide),
+        ):  # the fused norm adds the residual
             part = frame.filter((pl.col("model") == model) & (pl.col("layer") == op))
             moved = part["tokens"].to_numpy() * bytes_per_token
-            tables.append(Streams(device="rtx-pro-6000", operator=op, moved_bytes=moved, seconds=part["time_us"].to_numpy() * 1e-6))
+            tables.append(
+                Streams(
+                    device="rtx-pro-6000", operator=op, moved_bytes=moved, seconds=part["time_us"].to_numpy() * 1e-6
+                )
+            )
     return tables

@@ -26,7 +26,9 @@ _ON_H100 = (("meta-llama/Llama-3.1-8B", (1, 2, 4)), ("meta-llama/Llama-2-7b-hf",
 
 @dataclass(frozen=True, kw_only=True)
 class Gemms:
-    """Timed 16-bit products of one device and source; ``group`` numbers the (model, TP, tokens) whose projections add up to a layer's."""
+    """Timed 16-bit products of one device and source; ``group`` numbers the (model, TP, tokens) whose projections add
+    up to a layer's.
+    """
 
     device: str
     source: str
@@ -63,21 +65,34 @@ def selected(table: Gemms, mask: npt.NDArray[np.bool_]) -> Gemms:
 
 def group_sums(table: Gemms, seconds: FloatArray) -> FloatArray:
     """Sum of ``seconds`` over the projections of each group."""
-    return np.bincount(table.group, weights=seconds)
+    return np.asarray(np.bincount(table.group, weights=seconds), dtype=np.float64)
 
 
 def _table(device: str, source: str, frame: pl.DataFrame) -> Gemms:
     frame = frame.filter(pl.col("m") <= 4096, pl.col("seconds") > 0)
-    frame = frame.group_by("model", "tp", "m", "op", "n", "k").agg(pl.col("seconds").median()).sort("model", "tp", "m", "op")
+    frame = (
+        frame.group_by("model", "tp", "m", "op", "n", "k")
+        .agg(pl.col("seconds").median())
+        .sort("model", "tp", "m", "op")
+    )
     group = frame.select(pl.struct("model", "tp", "m").rank("dense"))["model"].to_numpy().astype(np.int64) - 1
     return Gemms(
         device=device, source=source, group=group, m=frame["m"].to_numpy().astype(np.float64),
-        n=frame["n"].to_numpy().astype(np.int64), k=frame["k"].to_numpy().astype(np.int64), seconds=frame["seconds"].to_numpy(),
+        n=frame["n"].to_numpy().astype(np.int64), k=frame["k"].to_numpy().astype(np.int64),
+        seconds=frame["seconds"].to_numpy(),
     )  # fmt: skip
 
 
 def _rows(frame: pl.DataFrame, op: str, n: pl.Expr, k: pl.Expr, seconds: pl.Expr) -> pl.DataFrame:
-    return frame.select("model", "tp", "m", pl.lit(op).alias("op"), n.cast(pl.Int64).alias("n"), k.cast(pl.Int64).alias("k"), seconds.alias("seconds"))
+    return frame.select(
+        "model",
+        "tp",
+        "m",
+        pl.lit(op).alias("op"),
+        n.cast(pl.Int64).alias("n"),
+        k.cast(pl.Int64).alias("k"),
+        seconds.alias("seconds"),
+    )
 
 
 def _vidur(gpu: str, device: str) -> Gemms:
@@ -89,7 +104,12 @@ def _vidur(gpu: str, device: str) -> Gemms:
     size = h // heads
     qkv = (heads // tp + 2 * pl.max_horizontal(kv // tp, pl.lit(1))) * size
     up = pl.when(pl.col("use_gated_mlp")).then(2 * f // tp).otherwise(f // tp)
-    shapes = (("attn_pre_proj", qkv, h), ("attn_post_proj", h, heads * size // tp), ("mlp_up_proj", up, h), ("mlp_down_proj", h, f // tp))
+    shapes = (
+        ("attn_pre_proj", qkv, h),
+        ("attn_post_proj", h, heads * size // tp),
+        ("mlp_up_proj", up, h),
+        ("mlp_down_proj", h, f // tp),
+    )
     parts = [_rows(frame, op, n, k, pl.col(f"{op}.median") * 1e-3) for op, n, k in shapes]
     return _table(device, "vidur", pl.concat(parts).drop_nulls())
 
@@ -108,7 +128,9 @@ def _projections(model: str, tp: int, fused: bool) -> list[tuple[str, int, int]]
 def _llmservingsim_v0(gpu: str, device: str) -> Gemms:
     """LLMServingSim's older layer tables (ns), Llama-3.1-8B at TP 1 and 2."""
     model = "meta-llama/Llama-3.1-8B"
-    frame = pl.read_parquet(reference_path(f"op_profiles/llmservingsim_v0_{gpu}_layers.parquet")).filter(pl.col("model") == model)
+    frame = pl.read_parquet(reference_path(f"op_profiles/llmservingsim_v0_{gpu}_layers.parquet")).filter(
+        pl.col("model") == model
+    )
     frame = frame.with_columns(pl.col("input").alias("m"), (pl.col("latency(ns)") * 1e-9).alias("seconds"))
     return _table(device, "llmservingsim-v0", _pick(frame, "layer_name", model, (1, 2), fused=False))
 
@@ -124,7 +146,13 @@ def _llmservingsim(device: str) -> Gemms:
 
 def _pick(frame: pl.DataFrame, column: str, model: str, tps: tuple[int, ...], *, fused: bool) -> pl.DataFrame:
     parts = [
-        _rows(frame.filter((pl.col(column) == layer) & (pl.col("tp") == tp)), layer, pl.lit(n), pl.lit(k), pl.col("seconds"))
+        _rows(
+            frame.filter((pl.col(column) == layer) & (pl.col("tp") == tp)),
+            layer,
+            pl.lit(n),
+            pl.lit(k),
+            pl.col("seconds"),
+        )
         for tp in tps
         for layer, n, k in _projections(model, tp, fused)
     ]
@@ -139,8 +167,10 @@ def _aiconfigurator(engine: str) -> Gemms:
     for (m,), grid in frame.group_by("m"):
         for model, tps in _ON_H100:
             for tp in tps:
-                parts += _interpolated(grid, int(m), model, tp)  # type: ignore[call-overload]
-    return _table("h100-sxm", engine, pl.DataFrame(parts, schema=["model", "tp", "m", "op", "n", "k", "seconds"], orient="row"))
+                parts += _interpolated(grid, int(m), model, tp)
+    return _table(
+        "h100-sxm", engine, pl.DataFrame(parts, schema=["model", "tp", "m", "op", "n", "k", "seconds"], orient="row")
+    )
 
 
 def _interpolated(grid: pl.DataFrame, m: int, model: str, tp: int) -> list[tuple[str, int, int, str, int, int, float]]:
@@ -158,7 +188,13 @@ def _interpolated(grid: pl.DataFrame, m: int, model: str, tp: int) -> list[tuple
 def _rectangle(grid: pl.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The largest complete rectangle of log times over n, k ≥ 512: widest n first."""
     inside = grid.filter((pl.col("n") >= 512) & (pl.col("k") >= 512) & (pl.col("k") <= 16384))
-    wide = inside.group_by("n", "k").agg(pl.col("latency").median()).pivot(on="k", index="n", values="latency").sort("n")
+    wide = (
+        inside.group_by("n", "k").agg(pl.col("latency").median()).pivot(on="k", index="n", values="latency").sort("n")
+    )
     columns = sorted((c for c in wide.columns if c != "n"), key=int)
     complete = wide.drop_nulls(columns)
-    return complete["n"].to_numpy().astype(float), np.array(columns, dtype=float), np.log(complete.select(columns).to_numpy() * 1e-3)
+    return (
+        complete["n"].to_numpy().astype(float),
+        np.array(columns, dtype=float),
+        np.log(complete.select(columns).to_numpy() * 1e-3),
+    )

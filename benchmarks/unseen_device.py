@@ -1,4 +1,6 @@
-"""Leaves each device out of the fit and predicts its projection products from the datasheet, and from two measured anchors."""
+"""Leaves each device out of the fit and predicts its projection products from the datasheet, and from two measured
+anchors.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,16 @@ from specs.catalog import find_device
 
 LINE = Line(
     name="unseen-device",
-    what="a device that no fit has seen: sum of the projection products, m ≤ 4096, 16-bit, median error; datasheet alone, and with two anchors",
+    what="a device that no fit has seen: sum of the projection products, m ≤ 4096, 16-bit, median error; "
+    "from the datasheet alone, and with two measured anchors",
     bar="mean ≤ 12 %, worst ≤ 20 %; anchored mean ≤ 6 %, worst ≤ 10 %",
-    data="op_profiles: vidur_mlp_a40/a100, llmservingsim v0 A6000 and RTX3090, RTXPRO6000_dense, aiconfigurator h100 gemm of three engines",
+    data="op_profiles: vidur_mlp_a40/a100, llmservingsim_v0 A6000 and RTX3090, llmservingsim_RTXPRO6000_dense, "
+    "aiconfigurator_h100_sxm gemm of three engines",
     best="a smooth roofline: 12 / 23 %; 6 / 12 %",
 )
-_ANCHOR_WEIGHTS = 2**24  # products of 16 Mi weights and more are anchors: 32 MiB at 16 bits, beyond the L2 cache of most
+_ANCHOR_WEIGHTS = (
+    2**24
+)  # products of 16 Mi weights and more are anchors: 32 MiB at 16 bits, beyond the L2 cache of most
 
 
 def run() -> Result:
@@ -32,9 +38,15 @@ def run() -> Result:
         rows += [_score(table, fitted) for table in tables if table.device == device]
     plain, anchored = _by_device(rows, "error"), _by_device(rows, "anchored_error")
     figures = {
-        "mean": float(np.mean(plain)), "worst": max(plain), "anchored_mean": float(np.mean(anchored)), "anchored_worst": max(anchored),
+        "mean": float(np.mean(plain)), "worst": max(plain),
+        "anchored_mean": float(np.mean(anchored)), "anchored_worst": max(anchored),
     }  # fmt: skip
-    holds = figures["mean"] <= 0.12 and figures["worst"] <= 0.20 and figures["anchored_mean"] <= 0.06 and figures["anchored_worst"] <= 0.10
+    holds = (
+        figures["mean"] <= 0.12
+        and figures["worst"] <= 0.20
+        and figures["anchored_mean"] <= 0.06
+        and figures["anchored_worst"] <= 0.10
+    )
     text = (
         f"mean {figures['mean']:.1%}, worst {figures['worst']:.1%}; "
         f"anchored mean {figures['anchored_mean']:.1%}, worst {figures['anchored_worst']:.1%}"
@@ -44,8 +56,8 @@ def run() -> Result:
 
 _NOTES = (
     "H100 counts once: the mean of its three engines' tables.",
-    "The structure of the law and its priors were chosen with these six devices in view; the coefficients of each row were not.",
-    "Anchors: medians over the products of 16 Mi weights and more, at the largest and at the smallest m; those m are not scored.",
+    "The law's structure and priors were chosen with these six devices in view; each row's coefficients were not.",
+    "Anchors: medians over products of 16 Mi weights and more, at the largest and smallest m, which are not scored.",
 )
 
 
@@ -55,9 +67,13 @@ def measured_anchors(table: Gemms, fitted: GemmCoefficients) -> tuple[Anchors, n
     heavy = table.n * table.k >= _ANCHOR_WEIGHTS
     large, few = heavy & (table.m == table.m.max()), heavy & (table.m == table.m.min())
     stream = _product(table, np.flatnonzero(few)[np.argmax(table.n[few] * table.k[few])])
-    tflops = [anchors_from_gemms(device, _product(table, i), stream, fitted=fitted).tflops for i in np.flatnonzero(large)]
+    tflops = [
+        anchors_from_gemms(device, _product(table, i), stream, fitted=fitted).tflops for i in np.flatnonzero(large)
+    ]
     compute = _product(table, np.flatnonzero(large)[0])
-    rates = [anchors_from_gemms(device, compute, _product(table, i), fitted=fitted).gb_per_s for i in np.flatnonzero(few)]
+    rates = [
+        anchors_from_gemms(device, compute, _product(table, i), fitted=fitted).gb_per_s for i in np.flatnonzero(few)
+    ]
     return Anchors(tflops=float(np.median(tflops)), gb_per_s=float(np.median(rates))), large | few
 
 
@@ -72,8 +88,10 @@ def _score(table: Gemms, fitted: GemmCoefficients) -> dict[str, object]:
     return {
         "device": table.device, "source": table.source,
         "error": _median(log_ratio(table, fitted)), "error_log_m": _median(log_ratio(thinned(table), fitted)),
-        "anchored_error": _median(log_ratio(unused, fitted, anchors)), "anchored_error_log_m": _median(log_ratio(thinned(unused), fitted, anchors)),
-        "bias": float(np.expm1(np.median(log_ratio(table, fitted)))), "p90": float(np.quantile(np.abs(np.expm1(log_ratio(table, fitted))), 0.9)),
+        "anchored_error": _median(log_ratio(unused, fitted, anchors)),
+        "anchored_error_log_m": _median(log_ratio(thinned(unused), fitted, anchors)),
+        "bias": float(np.expm1(np.median(log_ratio(table, fitted)))),
+        "p90": float(np.quantile(np.abs(np.expm1(log_ratio(table, fitted))), 0.9)),
         "anchor_tflops": anchors.tflops, "anchor_gb_per_s": anchors.gb_per_s,
     }  # fmt: skip
 

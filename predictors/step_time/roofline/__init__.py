@@ -1,4 +1,4 @@
-"""A calibrated roofline over any device: how long one kernel takes, from the datasheet and a few shared coefficients."""
+"""A calibrated roofline over any device: the time of one kernel, from the datasheet and a few shared coefficients."""
 
 from predictors.step_time.roofline.attention import decode_attention_s, prefill_attention_s
 from predictors.step_time.roofline.coefficients import Coefficients, GemmCoefficients, coefficients, relative_error

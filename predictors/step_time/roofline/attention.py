@@ -16,9 +16,12 @@ from specs.device import DeviceSpec
 
 FloatArray = npt.NDArray[np.float64]
 
-# With 160 KiB or more of shared memory per SM FlashAttention takes tiles of 128 queries, else of 64. [std: its tile tables, 2024]
+# With 160 KiB or more of shared memory per SM FlashAttention takes tiles of 128 queries, else of 64. [std: its tile
+# tables, 2024]
 _WIDE_TILE_CAPABILITIES = ("8.0", "9.0", "10.0", "10.3")
-_SPLIT_ARCHITECTURES = ("hopper",)  # FlashAttention 3 splits the keys of a short chunk, at most 8 ways [assumed]; 2 does not
+_SPLIT_ARCHITECTURES = (
+    "hopper",
+)  # FlashAttention 3 splits the keys of a short chunk, at most 8 ways [assumed]; 2 does not
 _MMA_ROWS = 16.0  # queries of a group are padded to the rows of one tensor instruction [std: mma.m16n8k16]
 
 
@@ -38,10 +41,11 @@ def prefill_attention_s(
     fitted: PrefillCoefficients | None = None,
     rates: GemmCoefficients | None = None,
 ) -> FloatArray:
-    """Seconds of causal attention of ``chunk`` new tokens after ``context`` cached ones: one sequence, one layer; broadcasts [ours].
+    """Seconds of causal attention of ``chunk`` new tokens after ``context`` cached ones: one sequence, one layer;
+    broadcasts [ours].
 
-    FLOPs: ``2·heads·(head_dim + value_dim)`` per pair of query and visible key [std: FlashAttention, Dao 2023]; each block of 64 or
-    128 queries of one head runs on one SM, in whole waves. ``window`` limits the keys that a query sees.
+    FLOPs: ``2·heads·(head_dim + value_dim)`` per pair of query and visible key [std: FlashAttention, Dao 2023]; each
+    block of 64 or 128 queries of one head runs on one SM, in whole waves. ``window`` limits the keys that a query sees.
     """
     fitted, rates = fitted or coefficients().prefill_attention, rates or coefficients().gemm
     new, old = np.broadcast_arrays(np.asarray(chunk, dtype=np.float64), np.asarray(context, dtype=np.float64))
@@ -73,11 +77,13 @@ def decode_attention_s(
     fitted: DecodeCoefficients | None = None,
     rates: GemmCoefficients | None = None,
 ) -> FloatArray:
-    """Seconds of attention of one new token for each of ``batch`` sequences with mean ``context``, one layer; broadcasts [ours].
+    """Seconds of attention of one new token for each of ``batch`` sequences with mean ``context``, one layer;
+    broadcasts [ours].
 
-    Bytes: ``batch·context·kv_heads·(head_dim + value_dim)`` of cache, or the tensor rate with groups padded to 16 queries where
-    that is slower, plus a fixed time and one per wave of thread blocks. ``latent`` (MLA): one cached vector of ``head_dim`` serves as key, its first
-    ``value_dim`` elements as value, for all heads (``kv_heads`` = 1) [std: DeepSeek-V2, 2024].
+    Bytes: ``batch·context·kv_heads·(head_dim + value_dim)`` of cache, or the tensor rate with groups padded to 16
+    queries where that is slower, plus a fixed time and one per wave of thread blocks. ``latent`` (MLA): one cached
+    vector of ``head_dim`` serves as key, its first ``value_dim`` elements as value, for all heads (``kv_heads`` = 1)
+    [std: DeepSeek-V2, 2024].
     """
     fitted, rates = fitted or coefficients().decode_attention, rates or coefficients().gemm
     number, length = np.broadcast_arrays(np.asarray(batch, dtype=np.float64), np.asarray(context, dtype=np.float64))
@@ -88,7 +94,9 @@ def decode_attention_s(
     memory = number * seen * kv_heads * cached * bytes_per_weight(kv_precision) / (gb_per_s * 1e9)
     queries = np.ceil(heads / kv_heads / _MMA_ROWS) * _MMA_ROWS
     flops = 2.0 * number * seen * kv_heads * queries * (head_dim + values)
-    compute = flops / (tensor_tflops(device, precision, rates, anchors) * 1e12 * coefficients().prefill_attention.tensor_share)
+    compute = flops / (
+        tensor_tflops(device, precision, rates, anchors) * 1e12 * coefficients().prefill_attention.tensor_share
+    )
     waves = np.maximum(1.0, number * kv_heads / device.sm_count)
     seconds = (fitted.launch_us + waves * fitted.wave_us) * 1e-6 + np.maximum(memory, compute)
     return np.where(number > 0, seconds, 0.0)

@@ -20,8 +20,8 @@ class GemmCoefficients:
 
     ``tensor_ceiling``: share of the peak rate that tiles reach where power does not limit;
     ``watts_per_tflop``: board power per peak TFLOP/s at which a 4 nm part with 4096 FLOP/clock/SM starts to throttle;
-    ``hbm``, ``gddr``: share of the memory bandwidth reached by streaming; ``inline_ecc``: factor where ECC shares the bus;
-    ``launch_us``: fixed time of a kernel; ``sharpness``: exponent of the soft maximum of compute and memory time;
+    ``hbm``, ``gddr``: share of the memory bandwidth reached by streaming; ``inline_ecc``: factor where ECC shares the
+    bus; ``launch_us``: fixed time of a kernel; ``sharpness``: exponent of the soft maximum of compute and memory time;
     ``tile_overhead``: loss of a tile per 64/rows + 64/columns; ``prologue_k``: pipeline fill, in elements of k;
     ``split_k``: share of the partial sums' traffic that is not hidden.
     """
@@ -40,7 +40,9 @@ class GemmCoefficients:
 
 @dataclass(frozen=True, kw_only=True)
 class PrefillCoefficients:
-    """``tensor_share`` of the sustained tensor rate; ``launch_us``; ``fill_tokens``: keys whose time a block of queries pays to start."""
+    """``tensor_share`` of the sustained tensor rate; ``launch_us``; ``fill_tokens``: keys whose time a block of
+    queries pays to start.
+    """
 
     tensor_share: float
     launch_us: float
@@ -49,7 +51,7 @@ class PrefillCoefficients:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeCoefficients:
-    """``bandwidth_share`` of the streaming rate, ``launch_us`` of the kernels, ``wave_us`` per wave of thread blocks."""
+    """``bandwidth_share`` of the streaming rate, ``launch_us`` of a call, ``wave_us`` per wave of thread blocks."""
 
     bandwidth_share: float
     launch_us: float
@@ -58,7 +60,9 @@ class DecodeCoefficients:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamCoefficients:
-    """``bandwidth_share`` of the streaming rate, ``launch_us``, and how many times faster what fits the L2 cache is (``l2_speedup``)."""
+    """``bandwidth_share`` of the streaming rate, ``launch_us``, and how many times faster what fits the L2 cache is
+    (``l2_speedup``).
+    """
 
     bandwidth_share: float
     launch_us: float
@@ -78,7 +82,9 @@ class LinkCoefficients:
 
 @dataclass(frozen=True, kw_only=True)
 class ExpertCoefficients:
-    """``launch_us`` per projection; ``tensor_share``, ``bandwidth_share`` against a dense product; ``sharpness`` of the soft maximum."""
+    """``launch_us`` per projection; ``tensor_share``, ``bandwidth_share`` against a dense product; ``sharpness`` of
+    the soft maximum.
+    """
 
     launch_us: float
     tensor_share: float

@@ -1,4 +1,6 @@
-"""Time of the grouped matrix products of a mixture of experts, from the experts that a batch touches and their imbalance."""
+"""Time of the grouped matrix products of a mixture of experts, from the experts that a batch touches and their
+imbalance.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _ROWS_PER_EXPERT = 16.0  # the smallest tile of rows in vLLM's fused expert kern
 
 
 def experts_touched(tokens: npt.ArrayLike, experts: int, top_k: int) -> FloatArray:
-    """Expected number of distinct experts that ``tokens`` tokens reach under uniform routing: ``E·(1 − (1 − k/E)^tokens)`` [std]."""
+    """Expected number of distinct experts that ``tokens`` tokens reach under uniform routing: ``E·(1 − (1 −
+    k/E)^tokens)`` [std].
+    """
     number = np.asarray(tokens, dtype=np.float64)
     touched: FloatArray = experts * (1.0 - (1.0 - min(top_k / experts, 1.0)) ** number)
     return touched
@@ -36,11 +40,12 @@ def grouped_gemm_s(
     fitted: ExpertCoefficients | None = None,
     rates: GemmCoefficients | None = None,
 ) -> FloatArray:
-    """Seconds of one projection ``[k → n]`` over all experts that a GPU holds, for each number of routed ``tokens`` (any shape) [ours].
+    """Seconds of one projection ``[k → n]`` over all experts that a GPU holds, for each number of routed ``tokens``
+    (any shape) [ours].
 
-    ``tokens`` are those of the whole EP group; the GPU holds ``local_experts`` of ``experts`` (default: all) and gets their share.
-    Weights of the touched experts are read once; rows are padded to tiles of 16 per touched expert; ``imbalance`` ≥ 1 is the
-    largest expert load over the mean and multiplies the compute of the fullest expert's share.
+    ``tokens`` are those of the whole EP group; the GPU holds ``local_experts`` of ``experts`` (default: all) and gets
+    their share. Weights of the touched experts are read once; rows are padded to tiles of 16 per touched expert;
+    ``imbalance`` ≥ 1 is the largest expert load over the mean and multiplies the compute of the fullest expert's share.
     """
     number = np.asarray(tokens, dtype=np.float64)
     share = (local_experts or experts) / experts
@@ -64,7 +69,9 @@ def touched_experts_s(
     fitted: ExpertCoefficients | None = None,
     rates: GemmCoefficients | None = None,
 ) -> FloatArray:
-    """Seconds of one projection ``[k → n]`` of ``rows`` routed rows over ``touched`` experts, where both are known [ours]."""
+    """Seconds of one projection ``[k → n]`` of ``rows`` routed rows over ``touched`` experts, where both are known
+    [ours].
+    """
     fitted, rates = fitted or coefficients().experts, rates or coefficients().gemm
     tflops = tensor_tflops(device, precision, rates, anchors) * fitted.tensor_share
     gb_per_s = memory_gb_per_s(device, rates, anchors) * fitted.bandwidth_share

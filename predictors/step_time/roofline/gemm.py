@@ -1,4 +1,6 @@
-"""Time of a dense matrix product: tiles in waves over the SMs against bytes from memory, with a soft maximum of the two."""
+"""Time of a dense matrix product: tiles in waves over the SMs against bytes from memory, with a soft maximum of the
+two.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,19 @@ from specs.errors import InputError
 FloatArray = npt.NDArray[np.float64]
 
 # Tile shapes (rows of m, columns of n) that cuBLAS and CUTLASS choose from for 16-bit products. [std]
-_TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 256), (64, 128), (64, 64), (32, 128), (32, 64), (16, 128), (16, 64))
+_TILES = (
+    (256, 128),
+    (128, 256),
+    (128, 128),
+    (128, 64),
+    (64, 256),
+    (64, 128),
+    (64, 64),
+    (32, 128),
+    (32, 64),
+    (16, 128),
+    (16, 64),
+)
 _SPLITS = (1, 2, 3, 4, 6, 8)
 _ACTIVATION_BYTES = 2.0
 _ROWS = np.array([t[0] for t in _TILES], dtype=np.float64)[:, None, None]
@@ -33,8 +47,9 @@ def gemm_s(
 ) -> FloatArray:
     """Seconds of ``[m, k] × [k, n]`` for each number of tokens in ``m`` (any shape; 0 tokens take 0 s) [ours].
 
-    ``t = launch + (compute^p + memory^p)^(1/p)``: the roofline of Williams et al. 2009 with its corner rounded; compute is the
-    cheapest tile shape and split of k, in whole waves over the SMs. ``precision`` is that of the weights; activations are 16-bit.
+    ``t = launch + (compute^p + memory^p)^(1/p)``: the roofline of Williams et al. 2009 with its corner rounded;
+    compute is the cheapest tile shape and split of k, in whole waves over the SMs. ``precision`` is that of the
+    weights; activations enter and leave at 16 bits, and a pass that quantises them is not counted.
     """
     fitted = fitted or coefficients().gemm
     tokens = np.asarray(m, dtype=np.float64)
@@ -54,7 +69,9 @@ def products_s(
     gb_per_s: float,
     fitted: GemmCoefficients,
 ) -> FloatArray:
-    """Seconds of each product ``[m, k] × [k, n]`` (1-D ``m``; ``n`` and ``k`` scalars or of its shape) at the given sustained rates."""
+    """Seconds of each product ``[m, k] × [k, n]`` (1-D ``m``; ``n`` and ``k`` scalars or of its shape) at the given
+    sustained rates.
+    """
     compute = tile_seconds(m, n, k, sm_count, tflops, gb_per_s, fitted)
     memory = _bytes(m, n, k, weight_bytes) / (gb_per_s * 1e9)
     p = fitted.sharpness
@@ -68,9 +85,16 @@ def _bytes(m: FloatArray, n: int | FloatArray, k: int | FloatArray, weight_bytes
 
 
 def tile_seconds(
-    m: FloatArray, n: int | FloatArray, k: int | FloatArray, sm_count: int, tflops: float, gb_per_s: float, fitted: GemmCoefficients
+    m: FloatArray,
+    n: int | FloatArray,
+    k: int | FloatArray,
+    sm_count: int,
+    tflops: float,
+    gb_per_s: float,
+    fitted: GemmCoefficients,
 ) -> FloatArray:
-    """Compute time of each m, seconds: waves of the best tile shape and split of k [std: wave quantisation, NVIDIA DL performance guide].
+    """Compute time of each m, seconds: waves of the best tile shape and split of k [std: wave quantisation, NVIDIA DL
+    performance guide].
 
     Non-decreasing in m, because every candidate is.
     """
@@ -91,9 +115,11 @@ def anchors_from_gemms(
     *,
     fitted: GemmCoefficients | None = None,
 ) -> Anchors:
-    """Anchors from two timed 16-bit products ``(m, n, k, seconds)``: one large (m ≥ 2048), one of few tokens over a large weight (m ≤ 8).
+    """Anchors from two timed 16-bit products ``(m, n, k, seconds)``: one large (m ≥ 2048), one of few tokens over a
+    large weight (m ≤ 8).
 
-    The tile and wave losses of the first, and the launch time of both, are taken off, so that `gemm_s` returns the measured times.
+    The tile and wave losses of the first, and the launch time of both, are taken off, so that `gemm_s` returns the
+    measured times.
     """
     fitted = fitted or coefficients().gemm
     (m, n, k, seconds), (few, wide, deep, streamed) = compute, streaming
@@ -103,7 +129,7 @@ def anchors_from_gemms(
     p, memory = fitted.sharpness, float(_bytes(np.array([float(m)]), n, k, 2.0)[0]) / (gb_per_s * 1e9)
     if (seconds - fitted.launch_us * 1e-6) <= 1.05 * memory or streamed <= fitted.launch_us * 1e-6:
         raise InputError(
-            f"the anchor [{m}, {k}] × [{k}, {n}] in {seconds * 1e6:.0f} µs is not bound by the tensor rate of {device.name}",
+            f"anchor [{m}, {k}] × [{k}, {n}] in {seconds * 1e6:.0f} µs: not bound by the tensor rate of {device.name}",
             cure="Measure a product of 2048 tokens or more, and a stream of at least 10 MB of weights.",
         )
     alone = ((seconds - fitted.launch_us * 1e-6) ** p - memory**p) ** (1.0 / p)

@@ -1,4 +1,6 @@
-"""Time of messages between GPUs: all-reduce for tensor parallelism, all-to-all for experts, point-to-point for pipelines."""
+"""Time of messages between GPUs: all-reduce for tensor parallelism, all-to-all for experts, point-to-point for
+pipelines.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,18 @@ Link = Literal["auto", "nvlink", "pcie"]
 
 
 def all_reduce_s(
-    device: DeviceSpec, bytes_: npt.ArrayLike, participants: int, link: Link = "auto", *, fitted: LinkCoefficients | None = None
+    device: DeviceSpec,
+    bytes_: npt.ArrayLike,
+    participants: int,
+    link: Link = "auto",
+    *,
+    fitted: LinkCoefficients | None = None,
 ) -> FloatArray:
     """Seconds to sum ``bytes_`` bytes per GPU over ``participants`` GPUs of one node (1: 0 s) [ours].
 
-    Volume ``2(p−1)/p·bytes`` per GPU [std: ring all-reduce, Patarasuk and Yuan 2009]; chunked transfer hides start-up behind the
-    stream at best as ``(√start + √(volume/rate))²`` [ours], which is ``start`` for small messages and ``volume/rate`` for large ones.
+    Volume ``2(p−1)/p·bytes`` per GPU [std: ring all-reduce, Patarasuk and Yuan 2009]; chunked transfer hides start-up
+    behind the stream at best as ``(√start + √(volume/rate))²`` [ours], which is ``start`` for small messages and
+    ``volume/rate`` for large ones.
     """
     if participants <= 1:
         return np.zeros_like(np.asarray(bytes_, dtype=np.float64))
@@ -30,9 +38,16 @@ def all_reduce_s(
 
 
 def all_to_all_s(
-    device: DeviceSpec, bytes_: npt.ArrayLike, participants: int, link: Link = "auto", *, fitted: LinkCoefficients | None = None
+    device: DeviceSpec,
+    bytes_: npt.ArrayLike,
+    participants: int,
+    link: Link = "auto",
+    *,
+    fitted: LinkCoefficients | None = None,
 ) -> FloatArray:
-    """Seconds for each of ``participants`` GPUs to send ``bytes_`` bytes spread evenly over all (1: 0 s) [std volume, ours above]."""
+    """Seconds for each of ``participants`` GPUs to send ``bytes_`` bytes spread evenly over all (1: 0 s) [std volume,
+    ours above].
+    """
     if participants <= 1:
         return np.zeros_like(np.asarray(bytes_, dtype=np.float64))
     return _pipelined(device, bytes_, (participants - 1) / participants, participants, link, fitted)
@@ -46,7 +61,9 @@ def point_to_point_s(
     gb_per_s: float | None = None,
     fitted: LinkCoefficients | None = None,
 ) -> FloatArray:
-    """Seconds to send ``bytes_`` bytes to one other GPU; ``gb_per_s`` replaces the link's rate, for a network between nodes [std: α + β·n]."""
+    """Seconds to send ``bytes_`` bytes to one other GPU; ``gb_per_s`` replaces the link's rate, for a network between
+    nodes [std: α + β·n].
+    """
     fitted = fitted or coefficients().links
     moved = np.asarray(bytes_, dtype=np.float64)
     rate = gb_per_s * fitted.pcie_share if gb_per_s else link_gb_per_s(device, link, fitted)
@@ -63,7 +80,12 @@ def link_gb_per_s(device: DeviceSpec, link: Link, fitted: LinkCoefficients) -> f
 
 
 def _pipelined(
-    device: DeviceSpec, bytes_: npt.ArrayLike, volume_share: float, participants: int, link: Link, fitted: LinkCoefficients | None
+    device: DeviceSpec,
+    bytes_: npt.ArrayLike,
+    volume_share: float,
+    participants: int,
+    link: Link,
+    fitted: LinkCoefficients | None,
 ) -> FloatArray:
     fitted = fitted or coefficients().links
     volume = np.asarray(bytes_, dtype=np.float64) * volume_share

@@ -20,9 +20,11 @@ def elementwise_s(
     fitted: StreamCoefficients | None = None,
     rates: GemmCoefficients | None = None,
 ) -> FloatArray:
-    """Seconds of one kernel that reads and writes ``bytes_moved`` bytes in all (any shape; 0 bytes take 0 s) [std: roofline].
+    """Seconds of one kernel that reads and writes ``bytes_moved`` bytes in all (any shape; 0 bytes take 0 s) [std:
+    roofline].
 
-    ``t = launch + bytes / rate``, where the share of the bytes that fits the L2 cache moves ``l2_speedup`` times faster.
+    ``t = launch + bytes / rate``, where the share of the bytes that fits the L2 cache moves ``l2_speedup`` times
+    faster.
     """
     fitted, rates = fitted or coefficients().elementwise, rates or coefficients().gemm
     moved = np.asarray(bytes_moved, dtype=np.float64)
