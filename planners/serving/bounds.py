@@ -1,0 +1,203 @@
+"""Closed forms that prune: memory, Little's law, work in a burst, and the unloaded latency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from planners.serving.candidates import Layout, Limits, Part
+from planners.serving.decide import LEVELS, Check
+from planners.serving.question import Question
+from planners.serving.serve import Workbench
+from predictors.serving import Requests, StepSurface, simulate
+from specs.workload import PercentileBounds
+
+FloatArray = npt.NDArray[np.float64]
+WINDOWS = 256
+"""Window edges between which bursts are looked for."""
+PROBES = 65
+"""Requests, by rank of their prompt, whose unloaded latency is simulated."""
+APART_S = 1e5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """The fewest replicas that closed forms allow, and the figure behind each."""
+
+    replicas: int
+    little_kv: float  # replicas by Little's law over KV tokens
+    little_seqs: float  # replicas by Little's law over sequences
+    burst: float  # replicas by prefill work of the heaviest window
+    work: float  # replicas by all scheduled tokens
+
+
+def fewest_replicas(bench: Workbench, layout: Layout, limits: Limits) -> Bound:
+    """A lower bound on the replicas that can hold the SLO; below it no simulation is needed. [ours]
+
+    With step times at the plan's upper end. Little's law: a request holds its KV and its sequence slot for at least
+    its output times the fastest decode step. Work: a scheduled token costs at least the cheapest step's time per
+    token. Both over the arrivals' span and the time that the bounds allow after it; 0 where nothing bounds that.
+    """
+    question = bench.question
+    if question.closed_loop is not None:
+        return Bound(replicas=1, little_kv=0.0, little_seqs=0.0, burst=0.0, work=0.0)
+    surface = bench.surface(layout, "planned")
+    requests = _uncached(question.requests)
+    span, miss = _allowed_span(question), _miss_share(question, TTFT_BOUNDS) + _miss_share(question, TPOT_BOUNDS)
+    token_s = cheapest_token_s(surface, limits)
+    hold_s = (requests.output_tokens - 1) * fastest_decode_s(surface)
+    tokens = bench.kv_blocks(layout, limits, "planned") * question.engine.block_size_tokens
+    held_tokens = question.requests.prompt_tokens + requests.output_tokens / 2
+    work = _lightest(requests.prompt_tokens + requests.output_tokens - 1, miss) * token_s / span
+    little_kv = _lightest(hold_s * held_tokens, miss) / (tokens * span) if tokens else np.inf
+    little_seqs = _lightest(hold_s, miss) / (limits.max_num_seqs * span)
+    burst = _burst(question, requests, token_s)
+    if question.requests.prefix_id is not None:  # shared blocks are held once
+        little_kv = 0.0
+    needed = min(max(little_kv, little_seqs, burst, work, 1.0), 1e9)
+    replicas = int(np.ceil(needed - 1e-9))
+    return Bound(replicas=replicas, little_kv=little_kv, little_seqs=little_seqs, burst=burst, work=work)
+
+
+def cheapest_token_s(surface: StepSurface, limits: Limits) -> float:
+    """Seconds per scheduled token of the step that is cheapest per token, of a pipeline's slowest stage."""
+    largest = limits.max_num_batched_tokens
+    counts = np.arange(1, largest + 1)
+    step = surface.tokens_s[1 : largest + 1] + _host_floor(surface)
+    return float((step / counts).min()) * surface.stage_share
+
+
+def fastest_decode_s(surface: StepSurface) -> float:
+    """The shortest step that gives a sequence its next token."""
+    attention = float(surface.decode_attention_s[0, 0])
+    gpu = float(surface.tokens_s[1]) + float(surface.sequences_s[1]) + attention
+    host = float(surface.host_s[1:].min())
+    return max(gpu, host) if surface.overlap else gpu + host
+
+
+def _host_floor(surface: StepSurface) -> float:
+    return 0.0 if surface.overlap else float(surface.host_s[1:].min())
+
+
+def _lightest(weights: FloatArray, miss: float) -> float:
+    """Sum of ``weights`` [n] without the heaviest share ``miss``: what must be served in time whichever may miss."""
+    kept = max(int(np.floor(len(weights) * (1 - min(miss, 1.0)))), 0)
+    return float(np.sort(weights)[:kept].sum())
+
+
+def _uncached(requests: Requests) -> Requests:
+    """The requests with only the prompt tokens that must be computed; of hashed prefixes only the last block."""
+    if requests.prefix_id is not None:
+        prompt = np.minimum(requests.prompt_tokens, requests.prefix_block_tokens)
+        return replace(requests, prompt_tokens=prompt)
+    if requests.hit_tokens is None:
+        return requests
+    return replace(requests, prompt_tokens=np.maximum(requests.prompt_tokens - requests.hit_tokens, 1))
+
+
+TTFT_BOUNDS = ("ttft_s", "e2e_s")
+TPOT_BOUNDS = ("tpot_s", "e2e_s")
+
+
+def _miss_share(question: Question, metrics: tuple[str, ...]) -> float:
+    """The share of requests that may miss every bound on these metrics, at most; of the laxest class."""
+    found = []
+    for slo in question.slos:
+        shares = [1 - LEVELS[level] for metric in metrics for level in _percentiles(getattr(slo, metric))]
+        if any(getattr(slo.request, metric) for metric in metrics):
+            shares.append(1 - slo.attainment)
+        found.append(min(shares, default=1.0))
+    return max(found)
+
+
+def _loosest(question: Question, metrics: tuple[str, ...]) -> float:
+    """The loosest bound that a request which may not miss keeps; infinite where a class has none."""
+    found = []
+    for slo in question.slos:
+        own = [bound for metric in metrics for bound in _percentiles(getattr(slo, metric)).values()]
+        own += [b for metric in metrics if (b := getattr(slo.request, metric)) is not None]
+        found.append(max(own, default=np.inf))
+    return max(found)
+
+
+def _percentiles(bounds: PercentileBounds) -> dict[str, float]:
+    given: dict[str, float] = bounds.model_dump(exclude_none=True, exclude={"mean"})
+    return given
+
+
+def _allowed_span(question: Question) -> float:
+    """Span of the arrivals and of what the bounds allow after the last; infinite where nothing bounds it."""
+    requests = question.requests
+    first, each = _loosest(question, TTFT_BOUNDS), _loosest(question, TPOT_BOUNDS)
+    return float(requests.arrival_s[-1] - requests.arrival_s[0]) + first + each * float(requests.output_tokens.max())
+
+
+def _burst(question: Question, requests: Requests, token_s: float) -> float:
+    """Replicas that the heaviest window needs: its prefill must be done when its last TTFT bound ends."""
+    bound, miss = _loosest(question, TTFT_BOUNDS), _miss_share(question, TTFT_BOUNDS)
+    if not np.isfinite(bound):
+        return 0.0
+    kept = np.sort(np.argsort(requests.prompt_tokens, kind="stable")[: int(len(requests) * (1 - miss))])
+    if len(kept) == 0:
+        return 0.0
+    arrival_s, prompt = requests.arrival_s[kept], requests.prompt_tokens[kept]
+    edges = np.unique(np.linspace(0, len(kept), WINDOWS).astype(int))
+    work = np.concatenate([[0], np.cumsum(prompt)])[edges] * token_s
+    start, end = arrival_s[np.minimum(edges, len(kept) - 1)], arrival_s[np.maximum(edges - 1, 0)]
+    spans = np.maximum(end[None, :] - start[:, None], 0.0) + bound
+    needed = np.where(edges[None, :] > edges[:, None], (work[None, :] - work[:, None]) / spans, 0.0)
+    return float(needed.max())
+
+
+def unloaded(bench: Workbench, layout: Layout, limits: Limits) -> tuple[Check, ...]:
+    """Bounds that one request alone already breaks: no number of replicas can hold them.
+
+    The request whose prompt has the rank of each percentile is served alone; TTFT and TPOT grow with the prompt.
+    """
+    question = bench.question
+    requests = _uncached(question.requests)
+    if question.requests.prefix_id is not None or question.workload.classes:
+        return ()
+    order = np.argsort(requests.prompt_tokens, kind="stable")
+    ranks = np.unique(np.linspace(0, len(order) - 1, PROBES).astype(int))
+    wanted = [int(np.ceil(level * len(order))) - 1 for level in LEVELS.values()]
+    chosen = order[np.unique(np.concatenate([ranks, wanted]))]
+    alone = Requests(
+        arrival_s=np.arange(len(chosen)) * APART_S, prompt_tokens=requests.prompt_tokens[chosen],
+        output_tokens=np.minimum(requests.output_tokens[chosen], 2),
+    )  # fmt: skip
+    part = Part(layout=layout, limits=limits, replicas=1)
+    run = simulate(alone, bench.pool(part, "planned"))
+    prompts = requests.prompt_tokens[chosen]
+    slo = question.workload.slo
+    broken = _broken(slo.ttft_s, "ttft_s", run.ttft_s, requests.prompt_tokens, prompts)
+    if slo.request.ttft_s is not None:
+        longest = np.quantile(requests.prompt_tokens, slo.attainment, method="lower")
+        at = int(np.searchsorted(prompts, longest, side="right")) - 1
+        if at >= 0 and run.ttft_s[at] > slo.request.ttft_s:
+            broken.append(Check(name="request.ttft_s", value=float(run.ttft_s[at]), bound=slo.request.ttft_s))
+    fastest = fastest_decode_s(bench.surface(layout, "planned"))
+    broken += [
+        Check(name=f"tpot_s.{level}", value=fastest, bound=bound)
+        for level, bound in slo.tpot_s.model_dump(exclude_none=True).items()
+        if fastest > bound
+    ]
+    if slo.request.tpot_s is not None and fastest > slo.request.tpot_s:
+        broken.append(Check(name="request.tpot_s", value=fastest, bound=slo.request.tpot_s))
+    return tuple(broken)
+
+
+def _broken(
+    bounds: PercentileBounds, metric: str, seconds: FloatArray, all_prompts: FloatArray, prompts: FloatArray
+) -> list[Check]:
+    found = []
+    for level, bound in bounds.model_dump(exclude_none=True).items():
+        if level == "mean":
+            continue
+        at_least = np.sort(all_prompts)[int(np.ceil(LEVELS[level] * len(all_prompts))) - 1]
+        at = int(np.searchsorted(prompts, at_least, side="right")) - 1
+        if seconds[at] > bound:
+            found.append(Check(name=f"{metric}.{level}", value=float(seconds[at]), bound=bound))
+    return found

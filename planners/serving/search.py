@@ -1,0 +1,284 @@
+"""The search: candidates in order of cost, pruned by closed forms, decided by simulation; what failed is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from planners.serving.bounds import Bound, fewest_replicas, unloaded
+from planners.serving.candidates import (
+    MAX_NUM_BATCHED_TOKENS,
+    MAX_NUM_SEQS,
+    MEMORY_FRACTIONS,
+    Decision,
+    Layout,
+    Limits,
+    Part,
+    gpus,
+    spare_for,
+    usd_per_hour,
+)
+from planners.serving.decide import DONE, Check, Verdict, early_stop, judge
+from planners.serving.question import OnProgress, Question
+from planners.serving.serve import Workbench, serve
+from predictors.serving import Run
+
+FULL = 0.98
+"""Share of a replica's KV blocks from which more memory could have changed the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One decision that was simulated at the upper end of its interval, and what became of it."""
+
+    decision: Decision
+    verdict: Verdict
+    done: int  # requests completed before the run ended or was stopped
+    peak_running: int  # most sequences at once on one replica
+    kv_full: bool
+    ttft_p99_s: float | None
+    tpot_p99_s: float | None
+    attainment: float | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether every bound held."""
+        return self.verdict.holds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A layout that no number of replicas in the pool can make hold, and why."""
+
+    layout: Layout
+    constraint: str  # memory | free GPUs | unloaded latency | replicas | evidence
+    reason: str
+    shortfall: float = 0.0  # GiB short, replicas short, or the factor by which a bound is missed
+    check: Check | None = None
+
+
+@dataclass
+class Tally:
+    """What the search looked at."""
+
+    evaluated: int = 0
+    pruned: int = 0
+    refusals: list[Refusal] = field(default_factory=list)
+    bounds: dict[str, Bound] = field(default_factory=dict)
+    failed: list[Trial] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open:
+    """A layout that closed forms left open: the fewest replicas and the limits worth trying."""
+
+    layout: Layout
+    fewest: int
+    limits: tuple[tuple[Limits, int], ...]  # limits and the fewest replicas under them
+
+
+def open_layouts(bench: Workbench, layouts: Iterable[Layout], tally: Tally) -> list[Open]:
+    """Layouts that memory, Little's law and the unloaded latency leave open; the others are noted as refused."""
+    found = []
+    for layout in layouts:
+        kept = _open_limits(bench, layout, tally)
+        if kept:
+            fewest = min(n for _, n in kept)
+            if fewest + spare_for(layout, fewest, bench.question.survive) > layout.capacity:
+                tally.refusals.append(_too_few(layout, fewest))
+                continue
+            found.append(Open(layout=layout, fewest=fewest, limits=tuple(kept)))
+    return found
+
+
+def _open_limits(bench: Workbench, layout: Layout, tally: Tally) -> list[tuple[Limits, int]]:
+    """Limits under which a replica fits and one request alone meets the SLO, with the fewest replicas of each."""
+    sizes = (len(MAX_NUM_SEQS) * len(MAX_NUM_BATCHED_TOKENS) * len(MEMORY_FRACTIONS)) or 1
+    refusal = _cannot_be_placed(layout) or _does_not_fit(bench, layout)
+    if refusal is not None:
+        tally.refusals.append(refusal)
+        tally.pruned += sizes
+        return []
+    kept: list[tuple[Limits, int]] = []
+    broken: list[Check] = []
+    for tokens in MAX_NUM_BATCHED_TOKENS:
+        limits = [Limits(seqs, tokens, fraction) for fraction in MEMORY_FRACTIONS for seqs in MAX_NUM_SEQS]
+        fitting = [one for one in limits if _kv_holds_a_request(bench, layout, one)]
+        checks = unloaded(bench, layout, fitting[0]) if fitting else ()
+        if checks:
+            broken.append(min(checks, key=lambda check: check.ratio))
+        if not fitting or checks:
+            tally.pruned += len(limits)
+            continue
+        for one in fitting:
+            bound = fewest_replicas(bench, layout, one)
+            tally.bounds[layout.label] = min(
+                tally.bounds.get(layout.label, bound), bound, key=lambda b: b.replicas
+            )
+            kept.append((one, bound.replicas))
+    if not kept:
+        tally.refusals.append(_breaks_alone(layout, broken))
+    return kept
+
+
+def _kv_holds_a_request(bench: Workbench, layout: Layout, limits: Limits) -> bool:
+    held = bench.memory(layout, limits)
+    needed = bench.question.engine.max_model_len or 1
+    return held.fits and bench.kv_blocks(layout, limits, "planned") * bench.question.engine.block_size_tokens >= needed
+
+
+def _cannot_be_placed(layout: Layout) -> Refusal | None:
+    if layout.capacity > 0:
+        return None
+    free = layout.pool.free_by_node()
+    reason = f"pool {layout.pool.name} has {sum(free)} free GPUs, at most {max(free)} on one node"
+    return Refusal(layout=layout, constraint="free GPUs", reason=reason, shortfall=1.0)
+
+
+def _does_not_fit(bench: Workbench, layout: Layout) -> Refusal | None:
+    easiest = Limits(min(MAX_NUM_SEQS), min(MAX_NUM_BATCHED_TOKENS), max(MEMORY_FRACTIONS))
+    if _kv_holds_a_request(bench, layout, easiest):
+        return None
+    short = bench.memory(layout, easiest).shortfall_bytes / 2**30
+    if short > 0:
+        reason = f"the model misses {short:.1f} GiB per GPU for one request of {bench.question.engine.max_model_len} tokens"
+    else:
+        short, reason = 0.01, "at the low end of its interval the KV cache does not hold the longest request"
+    return Refusal(layout=layout, constraint="memory", reason=reason, shortfall=short)
+
+
+def _breaks_alone(layout: Layout, broken: list[Check]) -> Refusal:
+    if not broken:
+        return Refusal(layout=layout, constraint="memory", reason="the KV cache does not hold the longest request")
+    check = min(broken, key=lambda one: one.ratio)
+    reason = f"one request alone, without any load, has {check.text}"
+    return Refusal(layout=layout, constraint="unloaded latency", reason=reason, shortfall=check.ratio, check=check)
+
+
+def _too_few(layout: Layout, fewest: int) -> Refusal:
+    reason = f"at least {fewest} replicas are needed, {layout.capacity} fit pool {layout.pool.name}"
+    return Refusal(layout=layout, constraint="replicas", reason=reason, shortfall=float(fewest - layout.capacity))
+
+
+def price(question: Question, decision: Decision) -> tuple[float, float]:
+    """What is kept least, and what breaks its ties."""
+    cost, count = usd_per_hour(decision), gpus(decision)
+    dear = np.inf if cost is None else cost
+    return (dear, float(count)) if question.objective == "cost" else (float(count), dear)
+
+
+def try_decision(bench: Workbench, decision: Decision, *, stop: bool = True, question: Question | None = None) -> Trial:
+    """Simulate a decision at the plan's upper end and judge it; with ``stop`` a failing run is cut short."""
+    asked = question or bench.question
+    run = serve(bench, decision, "planned", question=asked, early_stop=early_stop(asked) if stop else None)
+    return trial_of(asked, decision, run)
+
+
+def trial_of(question: Question, decision: Decision, run: Run) -> Trial:
+    """What a run says about its decision."""
+    verdict = judge(question, run)
+    whole = not run.stopped_early
+    tpot = run.tpot_s[~np.isnan(run.tpot_s)]
+    share = [c.value for c in judge(question, run, sampling=False).checks if c.name.endswith("attainment")] if whole else []
+    full = run.replicas.kv_blocks_max >= FULL * run.replicas.kv_blocks
+    return Trial(
+        decision=decision, verdict=verdict, done=int((run.status == DONE).sum()),
+        peak_running=_peak_running(run) if whole else 0,
+        kv_full=bool(full.any() or run.replicas.preemptions.sum()),
+        ttft_p99_s=float(np.quantile(run.ttft_s, 0.99)) if whole else None,
+        tpot_p99_s=float(np.quantile(tpot, 0.99)) if whole and len(tpot) else None,
+        attainment=min(share) if share else None,
+    )  # fmt: skip
+
+
+def _peak_running(run: Run) -> int:
+    """Most sequences at once on one replica, between their first scheduling and their end."""
+    most = 0
+    for replica in range(len(run.replicas.steps)):
+        own = (run.replica == replica) & np.isfinite(run.queue_s) & np.isfinite(run.e2e_s)
+        if own.any():
+            start, end = (run.arrival_s + run.queue_s)[own], (run.arrival_s + run.e2e_s)[own]
+            times = np.concatenate([end, start])
+            change = np.concatenate([-np.ones(len(end), dtype=int), np.ones(len(start), dtype=int)])
+            most = max(most, int(np.cumsum(change[np.argsort(times, kind="stable")]).max()))
+    return most
+
+
+def cheapest_mixed(bench: Workbench, opened: list[Open], tally: Tally, on_progress: OnProgress) -> Trial | None:
+    """The cheapest mixed decision that holds; among equals in cost the one with most slack.
+
+    Every cheaper (layout, replicas) at or above its closed-form bound is simulated under every limit and has failed.
+    """
+    best: Trial | None = None
+    queue = sorted(_steps(bench.question, opened), key=lambda step: step[0])
+    for count, (cost, one, replicas) in enumerate(queue):
+        if best is not None and cost > price(bench.question, best.decision):
+            break
+        on_progress(count, len(queue), f"{replicas} × {one.layout.label}")
+        trial = best_limits(bench, one, replicas, tally)
+        if not trial.holds:
+            tally.failed.append(trial)
+        elif best is None or trial.verdict.slack > best.verdict.slack:
+            best = trial
+    return best
+
+
+def _steps(question: Question, opened: list[Open]) -> Iterator[tuple[tuple[float, float], Open, int]]:
+    for one in opened:
+        for replicas in range(one.fewest, one.layout.capacity + 1):
+            spare = spare_for(one.layout, replicas, question.survive)
+            if replicas + spare <= one.layout.capacity:
+                limits = one.limits[0][0]
+                decision = (Part(layout=one.layout, limits=limits, replicas=replicas, spare=spare),)
+                yield price(question, decision), one, replicas
+
+
+def best_limits(bench: Workbench, one: Open, replicas: int, tally: Tally) -> Trial:
+    """The trial with most slack over all limits, or, where none holds, the one that got furthest.
+
+    Limits that cannot change the run are not simulated again: a smaller max_num_seqs that was never reached,
+    a larger memory fraction where KV never filled.
+    """
+    spare = spare_for(one.layout, replicas, bench.question.survive)
+    trials: dict[Limits, Trial] = {}
+    for limits, fewest in one.limits:
+        if fewest > replicas or _same_as_tried(limits, trials):
+            tally.pruned += 1
+            continue
+        part = Part(layout=one.layout, limits=limits, replicas=replicas, spare=spare)
+        trials[limits] = try_decision(bench, (part,))
+        tally.evaluated += 1
+    holding = [trial for trial in trials.values() if trial.holds]
+    if holding:
+        return max(holding, key=_preference)
+    return max(trials.values(), key=lambda trial: (trial.done, trial.verdict.slack))
+
+
+def _same_as_tried(limits: Limits, trials: dict[Limits, Trial]) -> bool:
+    for tried, trial in trials.items():
+        if tried.max_num_batched_tokens != limits.max_num_batched_tokens or trial.kv_full:
+            continue
+        if limits.max_num_seqs == tried.max_num_seqs and limits.memory > tried.memory:
+            return True
+        unreached = not trial.verdict.stopped and trial.peak_running <= limits.max_num_seqs < tried.max_num_seqs
+        if unreached and limits.memory == tried.memory:
+            return True
+    return False
+
+
+def _preference(trial: Trial) -> tuple[float, float, float]:
+    limits = trial.decision[0].limits
+    return round(trial.verdict.slack, 2), -limits.memory, -limits.max_num_batched_tokens
+
+
+def tighten(bench: Workbench, trial: Trial) -> Trial:
+    """The same decision with the smallest max_num_seqs of the set that its run never reached."""
+    part = trial.decision[0]
+    enough = [seqs for seqs in MAX_NUM_SEQS if trial.peak_running <= seqs <= part.limits.max_num_seqs]
+    if len(trial.decision) > 1 or not enough or min(enough) == part.limits.max_num_seqs:
+        return trial
+    limits = part.limits._replace(max_num_seqs=min(enough))
+    other = try_decision(bench, (Part(layout=part.layout, limits=limits, replicas=part.replicas, spare=part.spare),))
+    return other if other.holds else trial
