@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.attention_tables import HEAD_DIM, Attention
-from benchmarks.message_tables import Messages, Streams, expert_table, send_table
+from benchmarks.message_tables import Messages, Streams, expert_table, h100_expert_table, send_table
 from predictors.step_time.roofline.attention import decode_attention_s, prefill_attention_s
 from predictors.step_time.roofline.coefficients import (
     DecodeCoefficients,
@@ -20,7 +20,7 @@ from predictors.step_time.roofline.coefficients import (
     PrefillCoefficients,
     StreamCoefficients,
 )
-from predictors.step_time.roofline.experts import touched_experts_s
+from predictors.step_time.roofline.experts import grouped_gemm_s, touched_experts_s
 from predictors.step_time.roofline.links import all_reduce_s
 from predictors.step_time.roofline.streaming import elementwise_s
 from specs.catalog import find_device
@@ -85,11 +85,14 @@ def fit_prefill(tables: Sequence[Attention], rates: GemmCoefficients) -> Prefill
     return PrefillCoefficients(**_named(PrefillCoefficients, x))
 
 
-def fit_decode(tables: Sequence[Attention], rates: GemmCoefficients) -> DecodeCoefficients:
-    """Coefficients of decode attention from ``tables``, devices weighing alike."""
-    x = _fit(tables, lambda t, x: decode_log_ratio(t, DecodeCoefficients(**_named(DecodeCoefficients, x)), rates),
-             ((1.0, 0.3, 1.3), (8.0, 0.0, 30.0), (2.0, 0.0, 30.0)))  # fmt: skip
-    return DecodeCoefficients(**_named(DecodeCoefficients, x))
+def fit_decode(tables: Sequence[Attention], rates: GemmCoefficients, tensor_share: float) -> DecodeCoefficients:
+    """Coefficients of decode attention from ``tables``, devices weighing alike; ``tensor_share`` is prefill's."""
+
+    def of(x: FloatArray) -> DecodeCoefficients:
+        return DecodeCoefficients(**_named(DecodeCoefficients, np.append(x, tensor_share)))
+
+    bounds = ((1.0, 0.3, 1.3), (8.0, 0.0, 30.0), (2.0, 0.0, 30.0))
+    return of(_fit(tables, lambda t, x: decode_log_ratio(t, of(x), rates), bounds))
 
 
 def fit_streams(tables: Sequence[Streams], rates: GemmCoefficients) -> StreamCoefficients:
@@ -148,6 +151,19 @@ def experts_left_out(rates: GemmCoefficients, folds: int = 5) -> list[FloatArray
     """Log ratios of each fold of token counts by coefficients fitted on the other folds (the table has one device)."""
     fold = np.unique(expert_table()["tokens"].to_numpy(), return_inverse=True)[1] % folds
     return [expert_log_ratio(fit_experts(rates, fold != f), rates, fold == f) for f in range(folds)]
+
+
+def h100_expert_log_ratio(fitted: ExpertCoefficients, rates: GemmCoefficients) -> FloatArray:
+    """Log of predicted over measured fused experts on H100, by the expected number of experts that are touched."""
+    device, parts = find_device("h100-sxm"), []
+    shapes = ["experts", "top_k", "hidden", "intermediate"]
+    for (experts, top_k, hidden, inner), part in h100_expert_table().group_by(shapes, maintain_order=True):
+        e, k, h, f = (int(str(x)) for x in (experts, top_k, hidden, inner))
+        tokens = part["tokens"].to_numpy().astype(np.float64)
+        up = grouped_gemm_s(device, tokens, e, k, 2 * f, h, fitted=fitted, rates=rates)
+        down = grouped_gemm_s(device, tokens, e, k, h, f, fitted=fitted, rates=rates)
+        parts.append(np.log((up + down) / part["seconds"].to_numpy()))
+    return np.concatenate(parts)
 
 
 def fit_experts(rates: GemmCoefficients, keep: npt.NDArray[np.bool_] | None = None) -> ExpertCoefficients:

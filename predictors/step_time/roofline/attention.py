@@ -94,9 +94,7 @@ def decode_attention_s(
     memory = number * seen * kv_heads * cached * bytes_per_weight(kv_precision) / (gb_per_s * 1e9)
     queries = np.ceil(heads / kv_heads / _MMA_ROWS) * _MMA_ROWS
     flops = 2.0 * number * seen * kv_heads * queries * (head_dim + values)
-    compute = flops / (
-        tensor_tflops(device, precision, rates, anchors) * 1e12 * coefficients().prefill_attention.tensor_share
-    )
+    compute = flops / (tensor_tflops(device, precision, rates, anchors) * 1e12 * fitted.tensor_share)
     waves = np.maximum(1.0, number * kv_heads / device.sm_count)
     seconds = (fitted.launch_us + waves * fitted.wave_us) * 1e-6 + np.maximum(memory, compute)
     return np.where(number > 0, seconds, 0.0)

@@ -51,11 +51,15 @@ class PrefillCoefficients:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeCoefficients:
-    """``bandwidth_share`` of the streaming rate, ``launch_us`` of a call, ``wave_us`` per wave of thread blocks."""
+    """``bandwidth_share`` of the streaming rate, ``launch_us`` of a call, ``wave_us`` per wave of thread blocks.
+
+    ``tensor_share`` of the sustained tensor rate, taken from prefill attention: no decode table is bound by it.
+    """
 
     bandwidth_share: float
     launch_us: float
     wave_us: float
+    tensor_share: float
 
 
 @dataclass(frozen=True, kw_only=True)
