@@ -19,6 +19,7 @@ class Measured:
     where it gives statistics alone. ``count`` is how many requests the run completed: fewer may be listed.
     ``figures`` has, for each of `ttft_s`, `tpot_s`, `e2e_s`, the statistics of the whole run that are known.
     ``rate_per_s`` and ``cv`` describe the arrivals asked for, ``concurrency`` the limit of requests in flight.
+    ``tpot_by_tokens``: the statistics of TPOT weight requests by their tokens.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Measured:
     rate_per_s: float | None = None
     cv: float = 1.0
     concurrency: int | None = None
+    tpot_by_tokens: bool = False
     notes: tuple[str, ...] = ()
 
     @property

@@ -54,6 +54,7 @@ def read(data: Any, *, name: str, sha256: str, part: int, folder: Path) -> Measu
         rows, name=name, tool=TOOL, sha256=sha256, count=int(count), timed=True, figures=figures, notes=notes,
         rate_per_s=_rate(found, int(count)), concurrency=_concurrency(found),
     )  # fmt: skip
+    measured = replace(measured, tpot_by_tokens=not measured.complete)
     if rows:
         return measured
     means = [_mean_tokens(metrics, key) for key in ("prompt_token_count", "output_token_count")]
@@ -87,7 +88,9 @@ def read_csv(path: Path, part: int) -> Measured:
         max(1, round(float(cells.get(("Token Metrics", f"Successful {kind} Tokens", "Mean"), "1"))))
         for kind in ("Input", "Output")
     ]
-    return replace(measured, prompt_tokens=np.array([means[0]]), output_tokens=np.array([means[1]]))
+    return replace(
+        measured, prompt_tokens=np.array([means[0]]), output_tokens=np.array([means[1]]), tpot_by_tokens=True
+    )
 
 
 def _chosen(name: str, part: int, count: int) -> list[str]:
