@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -81,8 +82,8 @@ def show(result: Any) -> None:
     else:
         from rich.console import Console
 
-        console = Console(highlight=False, soft_wrap=False)
-        console.print(result, width=min(console.width, TABLE_COLUMNS) if console.is_terminal else TABLE_COLUMNS)
+        width = min(shutil.get_terminal_size((TABLE_COLUMNS, 24)).columns, TABLE_COLUMNS)
+        Console(highlight=False, width=width).print(result)
     sys.stdout.flush()
 
 
