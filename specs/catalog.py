@@ -28,8 +28,8 @@ def model_names() -> tuple[str, ...]:
 @cache
 def find_device(name: str, base: Path = Path()) -> DeviceSpec:
     """Return the device called ``name`` (or an alias of it), or the Device document at that path below ``base``."""
-    if name in device_names():
-        return read_document(CATALOG / "devices" / f"{name}.yaml", Device).spec
+    if name.lower() in device_names():
+        return read_document(CATALOG / "devices" / f"{name.lower()}.yaml", Device).spec
     if _is_path(name):
         return read_document(base / name, Device).spec
     for known in device_names():
@@ -48,8 +48,8 @@ def find_model(name: str, base: Path = Path()) -> ModelSpec:
     A path may be a Model document (YAML), a Hugging Face config.json, or a folder that holds one.
     Nothing is downloaded.
     """
-    if name in model_names():
-        return read_document(CATALOG / "models" / f"{name}.yaml", Model).spec
+    if name.lower() in model_names():
+        return read_document(CATALOG / "models" / f"{name.lower()}.yaml", Model).spec
     if _is_path(name) and (base / name).exists():
         return _from_path(base / name)
     alias = _model_aliases().get(name.lower())

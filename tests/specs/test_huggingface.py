@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,19 +16,8 @@ from specs.catalog import find_model
 from specs.errors import InputError
 from specs.huggingface import read_config
 from specs.model import ModelSpec
+from tests.specs.configs import CONFIGS
 
-
-def _configs() -> dict[str, dict[str, Any]]:
-    place = importlib.util.spec_from_file_location("configs", Path(__file__).with_name("configs.py"))
-    assert place is not None
-    assert place.loader is not None
-    module = importlib.util.module_from_spec(place)
-    place.loader.exec_module(module)
-    found: dict[str, dict[str, Any]] = module.CONFIGS
-    return found
-
-
-CONFIGS = _configs()
 LLAMA = CONFIGS["llama-3.1-8b"]
 
 
