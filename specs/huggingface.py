@@ -228,16 +228,23 @@ def _embedding_projection(config: ConfigFile, hidden: int) -> int:
 def _rotary_dim(config: ConfigFile, traits: Traits, hidden: int) -> int | None:
     if not traits.rotary:
         return 0
-    share = config.share("partial_rotary_factor")
+    share = config.share("partial_rotary_factor") * _rope(config).share("partial_rotary_factor")
     if config.optional("rotary_dim") or share == 1:
         return config.optional("rotary_dim")
     return int(config.count("head_dim", default=hidden // config.count("num_attention_heads")) * share)
 
 
 def _linear_factor(config: ConfigFile) -> float:
-    scaling = config.section("rope_scaling")
+    scaling = _rope(config)
     kind = scaling.fields.get("rope_type", scaling.fields.get("type"))
     return scaling.share("factor") if kind == "linear" else 1.0
+
+
+def _rope(config: ConfigFile) -> ConfigFile:
+    """The scaling of positions, under either of its names; of full attention where kinds of layers differ."""
+    older = config.section("rope_scaling")
+    scaling = older if older.fields else config.section("rope_parameters")
+    return scaling.section("full_attention") if "full_attention" in scaling.fields else scaling
 
 
 def _extra(config: ConfigFile, traits: Traits, hidden: int, layers: int) -> int:

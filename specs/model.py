@@ -12,7 +12,7 @@ from specs.base import Count, Document, NonNegative, Positive, Precision, Spec
 Quantization = Literal[
     "fp8-tensor", "fp8-channel", "fp8-block", "int8-channel", "gptq-int4", "awq-int4", "mxfp4", "nvfp4"
 ]  # fmt: skip
-Part = Literal["attention", "router", "dense", "shared", "embedding", "lm_head", "norm", "vision"]
+Part = Literal["attention", "mlp", "experts", "router", "embedding", "lm_head", "norm", "vision"]
 
 
 class Attention(Spec):

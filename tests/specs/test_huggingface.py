@@ -48,6 +48,19 @@ def test_a_model_is_named_after_its_folder(tmp_path: Path) -> None:
     assert find_model(str(folder)).hidden == 4096
 
 
+def test_newer_spellings_give_the_same(tmp_path: Path) -> None:
+    text = {**CONFIGS["gemma-3-4b"]["text_config"], "layer_types": (["sliding_attention"] * 5 + ["full_attention"]) * 6}
+    text["layer_types"] = text["layer_types"][:34]
+    text["rope_parameters"] = {
+        "full_attention": {"rope_type": "linear", "factor": 8.0}, "sliding_attention": {"rope_type": "default"},
+    }  # fmt: skip
+    text["rope_scaling"] = None
+    newer = {**CONFIGS["gemma-3-4b"], "text_config": text}
+    assert _architecture(_read(tmp_path, newer)) == _architecture(find_model("gemma-3-4b"))
+    phi = {**CONFIGS["phi-2"], "partial_rotary_factor": None, "rope_parameters": {"partial_rotary_factor": 0.4}}
+    assert _read(tmp_path, phi).rotary_dim == 32
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
