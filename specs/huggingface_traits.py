@@ -44,7 +44,7 @@ _GEMMA3 = Traits(
 _LATENT = Traits(latent=True, routed=True)
 _LATENT_BIASED = Traits(latent=True, routed=True, router_bias=True)
 
-# Read from the modelling code of transformers 4.57 and vLLM 0.19; defaults from the configuration classes. [std]
+# What modelling code in transformers and vLLM fixes; defaults are those of the configuration classes. [std]
 TRAITS: dict[str, Traits] = {
     "LlamaForCausalLM": Traits(),
     "InternLMForCausalLM": Traits(),
