@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from predictors.serving.arrivals import (
+    constant_lengths,
+    gamma_arrivals,
+    histogram_lengths,
+    lognormal_lengths,
+    series_arrivals,
+    synthesize,
+    uniform_lengths,
+)
 from predictors.serving.engine import (
     ClosedLoop,
     EarlyStop,
@@ -12,13 +21,17 @@ from predictors.serving.engine import (
     Speculative,
     Transfer,
 )
+from predictors.serving.measures import Distribution, Estimate, Measures, attained, measure
 from predictors.serving.simulation import ReplicaTotals, Run, simulate
 from predictors.serving.surface import StepSurface, check_surface
 
 __all__ = [
     "ClosedLoop",
+    "Distribution",
     "EarlyStop",
     "EngineLimits",
+    "Estimate",
+    "Measures",
     "Patience",
     "Pool",
     "ReplicaTotals",
@@ -27,6 +40,15 @@ __all__ = [
     "Speculative",
     "StepSurface",
     "Transfer",
+    "attained",
     "check_surface",
+    "constant_lengths",
+    "gamma_arrivals",
+    "histogram_lengths",
+    "lognormal_lengths",
+    "measure",
+    "series_arrivals",
     "simulate",
+    "synthesize",
+    "uniform_lengths",
 ]

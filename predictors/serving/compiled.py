@@ -52,7 +52,9 @@ def _is_writable(folder: Path) -> bool:
 
 def inner(function: Function) -> Function:
     """Compile a function that only compiled functions call (division as in numpy, no cache of its own)."""
-    return cast(Function, numba.njit(error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+    return cast(
+        Function, numba.njit(error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    )
 
 
 def entry(function: Function) -> Function:

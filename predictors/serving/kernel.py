@@ -4,71 +4,85 @@ from __future__ import annotations
 
 import math
 
+from predictors.serving.batching import start_step
+from predictors.serving.coasting import coast
 from predictors.serving.compiled import entry, inner
-from predictors.serving.routing import (
-    admit_next,
-    give_up,
-    next_arrival_s,
-    next_deadline_s,
-    start_clients,
-    timed_event,
-)
-from predictors.serving.state import World
-from predictors.serving.steps import run_lane
+from predictors.serving.patience import give_up, next_deadline_s
+from predictors.serving.routing import admit_next, next_arrival_s, start_clients, timed_event
+from predictors.serving.state import NONE, World
+from predictors.serving.steps import complete_step
 
 
 @entry
-def run_kernel(w: World, concurrency: int, spread_s: float) -> None:
-    """Serve all requests of ``w`` to the end, or until the early stop; closed loop if ``concurrency`` > 0."""
+def run_kernel(w: World) -> None:
+    """Serve all requests of ``w`` to the end, or until the early stop."""
     options = w.options[0]
-    start_clients(w, concurrency, spread_s)
+    start_clients(w)
     while options.stopped == 0:
         arrival_s = next_arrival_s(w)
-        event_s = w.heap_s[0] if options.heap > 0 else math.inf
-        horizon = min(arrival_s, event_s, next_deadline_s(w))
-        if options.coupled:
-            if _run_earliest(w, horizon):
-                continue
-        else:
-            _run_all(w, horizon)
+        event_s = w.events[0].time_s if options.heap > 0 else math.inf
+        horizon = min(arrival_s, event_s, next_deadline_s(w.sequences, options))
+        if _run_lanes(w, horizon):
+            continue
         if math.isinf(horizon):
             return
-        if options.stopped == 0:
-            _handle(w, horizon, arrival_s, event_s)
+        if arrival_s <= horizon:
+            admit_next(w, horizon)
+        elif event_s <= horizon:
+            timed_event(w, horizon)
+        else:
+            give_up(w, horizon)
 
 
 @inner
-def _handle(w: World, now: float, arrival_s: float, event_s: float) -> None:
-    """What comes from outside the lanes at this time; arrivals before deadlines."""
-    if arrival_s <= now:
-        admit_next(w, now)
-    elif event_s <= now:
-        timed_event(w, now)
-    else:
-        give_up(w, now)
+def _run_lanes(w: World, horizon: float) -> bool:
+    """Run lanes up to the horizon; True when others may now be due before it.
 
-
-@inner
-def _run_all(w: World, horizon: float) -> None:
-    """Lanes that do not depend on each other: each runs to the horizon on its own."""
-    for lane_id in range(len(w.lane_end_s)):
-        if w.lane_end_s[lane_id] < horizon:
-            run_lane(w, lane_id, horizon)
-
-
-@inner
-def _run_earliest(w: World, horizon: float) -> bool:
-    """Run the lane whose event is next, up to the next event elsewhere; False when nothing is due before the horizon."""
-    first, first_s, second_s = -1, horizon, math.inf
+    Lanes that do not depend on each other run on their own; else only the earliest does, up to the next one's event.
+    """
+    coupled = w.options[0].coupled
+    first, first_s, second_s = NONE, horizon, horizon
     for lane_id in range(len(w.lane_end_s)):
         end_s = w.lane_end_s[lane_id]
-        if end_s < first_s:
-            if first >= 0:
-                second_s = first_s
-            first, first_s = lane_id, end_s
+        if not coupled:
+            if end_s < horizon:
+                _run_lane(w, lane_id, horizon)
+        elif end_s < first_s:
+            first, first_s, second_s = lane_id, end_s, first_s
         elif end_s < second_s:
             second_s = end_s
-    if first < 0:
-        return False
-    run_lane(w, first, min(horizon, second_s))
-    return True
+    if coupled and first != NONE:
+        _run_lane(w, first, second_s)
+    return w.options[0].stopped == 1 or (coupled == 1 and first != NONE)
+
+
+@inner
+def _run_lane(w: World, lane_id: int, horizon: float) -> None:
+    """Run a lane's steps that end before the horizon; where lanes depend on each other, one step or one start."""
+    lane = w.lanes[lane_id]
+    options = w.options[0]
+    while options.stopped == 0:
+        now = w.lane_end_s[lane_id]
+        if lane.in_flight:
+            lane.in_flight = 0
+            complete_step(w, lane, now)
+            if options.coupled:
+                _wake_siblings(w, lane_id, now)
+                return
+        start_step(w, lane, now)
+        if not lane.in_flight:
+            return
+        coast(w, lane, horizon)
+        if w.lane_end_s[lane_id] >= horizon:
+            return
+
+
+@inner
+def _wake_siblings(w: World, lane_id: int, now: float) -> None:
+    """Let idle lanes of the same replica look for work: blocks or places may have come free."""
+    rep = w.replicas[w.lanes[lane_id].replica]
+    if rep.lanes == 1 or w.replicas[rep.queue].wait_head == NONE:
+        return
+    for other in range(rep.lane, rep.lane + rep.lanes):
+        if math.isinf(w.lane_end_s[other]):
+            w.lane_end_s[other] = now

@@ -3,139 +3,137 @@
 from __future__ import annotations
 
 from predictors.serving.compiled import inner
-from predictors.serving.state import NONE, World
+from predictors.serving.state import NONE, IntArray, Record, Records
 
 
 @inner
-def push_back(w: World, q: int, s: int) -> None:
-    """Append request s to waiting queue q."""
-    queue, seq = w.queues[q], w.sequences[s]
-    seq.prev, seq.next = queue.tail, NONE
-    if queue.tail == NONE:
-        queue.head = s
+def push_back(sequences: Records, queue: Record, s: int) -> None:
+    """Append request s to the waiting queue of a replica."""
+    seq = sequences[s]
+    seq.prev, seq.next = queue.wait_tail, NONE
+    if queue.wait_tail == NONE:
+        queue.wait_head = s
     else:
-        w.sequences[queue.tail].next = s
-    queue.tail = s
-    _lengthen(w, q)
+        sequences[queue.wait_tail].next = s
+    queue.wait_tail = s
+    queue.waiting += 1
+    queue.longest_queue = max(queue.longest_queue, queue.waiting)
 
 
 @inner
-def push_front(w: World, q: int, s: int) -> None:
-    """Put request s at the head of waiting queue q."""
-    queue, seq = w.queues[q], w.sequences[s]
-    seq.prev, seq.next = NONE, queue.head
-    if queue.head == NONE:
-        queue.tail = s
+def push_front(sequences: Records, queue: Record, s: int) -> None:
+    """Put request s at the head of the waiting queue of a replica."""
+    seq = sequences[s]
+    seq.prev, seq.next = NONE, queue.wait_head
+    if queue.wait_head == NONE:
+        queue.wait_tail = s
     else:
-        w.sequences[queue.head].prev = s
-    queue.head = s
-    _lengthen(w, q)
+        sequences[queue.wait_head].prev = s
+    queue.wait_head = s
+    queue.waiting += 1
+    queue.longest_queue = max(queue.longest_queue, queue.waiting)
 
 
 @inner
-def _lengthen(w: World, q: int) -> None:
-    queue = w.queues[q]
-    queue.length += 1
-    if queue.length > queue.longest:
-        queue.longest = queue.length
-
-
-@inner
-def take_from_queue(w: World, q: int, s: int) -> None:
-    """Remove request s from waiting queue q."""
-    queue, seq = w.queues[q], w.sequences[s]
+def take_from_queue(sequences: Records, queue: Record, s: int) -> None:
+    """Remove request s from the waiting queue of a replica."""
+    seq = sequences[s]
     if seq.prev == NONE:
-        queue.head = seq.next
+        queue.wait_head = seq.next
     else:
-        w.sequences[seq.prev].next = seq.next
+        sequences[seq.prev].next = seq.next
     if seq.next == NONE:
-        queue.tail = seq.prev
+        queue.wait_tail = seq.prev
     else:
-        w.sequences[seq.next].prev = seq.prev
-    queue.length -= 1
+        sequences[seq.next].prev = seq.prev
+    queue.waiting -= 1
 
 
 @inner
-def append_running(w: World, lane_id: int, s: int) -> None:
+def append_running(sequences: Records, lane: Record, s: int) -> None:
     """Append request s to the running order of a lane."""
-    lane, seq = w.lanes[lane_id], w.sequences[s]
+    seq = sequences[s]
     seq.prev, seq.next = lane.run_tail, NONE
     if lane.run_tail == NONE:
         lane.run_head = s
     else:
-        w.sequences[lane.run_tail].next = s
+        sequences[lane.run_tail].next = s
     lane.run_tail = s
 
 
 @inner
-def remove_running(w: World, lane_id: int, s: int) -> None:
+def remove_running(sequences: Records, lane: Record, s: int) -> None:
     """Remove request s from the running order of a lane."""
-    lane, seq = w.lanes[lane_id], w.sequences[s]
+    seq = sequences[s]
     if seq.prev == NONE:
         lane.run_head = seq.next
     else:
-        w.sequences[seq.prev].next = seq.next
+        sequences[seq.prev].next = seq.next
     if seq.next == NONE:
         lane.run_tail = seq.prev
     else:
-        w.sequences[seq.next].prev = seq.prev
+        sequences[seq.next].prev = seq.prev
 
 
 @inner
-def bucket_add(w: World, lane_id: int, s: int, epoch: int) -> None:
-    """File request s under the step of its lane at which it will emit its last token."""
-    slot = epoch & (w.finishing.shape[1] - 1)
-    head = w.finishing[lane_id, slot]
-    seq = w.sequences[s]
+def finish_slot(lane: Record, epoch: int) -> int:
+    """Column of ``slots`` for the requests that emit their last token at this step of the lane."""
+    return lane.ring_at + (epoch & lane.ring_mask)
+
+
+@inner
+def bucket_add(sequences: Records, slots: IntArray, lane: Record, s: int) -> None:
+    """File decoding request s under the step of its lane at which it will emit its last token."""
+    seq = sequences[s]
+    slot = finish_slot(lane, seq.epoch + seq.output - seq.emitted)
+    head = slots[lane.number, slot]
     seq.bucket_prev, seq.bucket_next = NONE, head
     if head != NONE:
-        w.sequences[head].bucket_prev = s
-    w.finishing[lane_id, slot] = s
+        sequences[head].bucket_prev = s
+    slots[lane.number, slot] = s
 
 
 @inner
-def bucket_remove(w: World, lane_id: int, s: int, epoch: int) -> None:
-    """Take request s out of the bucket of that step."""
-    seq = w.sequences[s]
+def bucket_remove(sequences: Records, slots: IntArray, lane: Record, s: int) -> None:
+    """Take decoding request s out of its bucket."""
+    seq = sequences[s]
     if seq.bucket_prev == NONE:
-        w.finishing[lane_id, epoch & (w.finishing.shape[1] - 1)] = seq.bucket_next
+        slots[lane.number, finish_slot(lane, seq.epoch + seq.output - seq.emitted)] = seq.bucket_next
     else:
-        w.sequences[seq.bucket_prev].bucket_next = seq.bucket_next
+        sequences[seq.bucket_prev].bucket_next = seq.bucket_next
     if seq.bucket_next != NONE:
-        w.sequences[seq.bucket_next].bucket_prev = seq.bucket_prev
+        sequences[seq.bucket_next].bucket_prev = seq.bucket_prev
 
 
 @inner
-def heap_push(w: World, time_s: float, s: int) -> None:
+def heap_push(events: Records, options: Record, time_s: float, s: int) -> None:
     """Add a timed event: a transfer's end (s ≥ 0) or a client's next request (s = NONE)."""
-    options = w.options[0]
     child = options.heap
     options.heap += 1
     while child > 0:
         parent = (child - 1) >> 1
-        if w.heap_s[parent] <= time_s:
+        if events[parent].time_s <= time_s:
             break
-        w.heap_s[child], w.heap_sequence[child] = w.heap_s[parent], w.heap_sequence[parent]
+        events[child].time_s, events[child].sequence = events[parent].time_s, events[parent].sequence
         child = parent
-    w.heap_s[child], w.heap_sequence[child] = time_s, s
+    events[child].time_s, events[child].sequence = time_s, s
 
 
 @inner
-def heap_pop(w: World) -> int:
+def heap_pop(events: Records, options: Record) -> int:
     """Remove the earliest timed event and return its request."""
-    options = w.options[0]
-    top = w.heap_sequence[0]
+    top = events[0].sequence
     options.heap -= 1
     last = options.heap
-    time_s, s = w.heap_s[last], w.heap_sequence[last]
+    time_s, s = events[last].time_s, events[last].sequence
     parent = 0
     while 2 * parent + 1 < last:
         child = 2 * parent + 1
-        if child + 1 < last and w.heap_s[child + 1] < w.heap_s[child]:
+        if child + 1 < last and events[child + 1].time_s < events[child].time_s:
             child += 1
-        if w.heap_s[child] >= time_s:
+        if events[child].time_s >= time_s:
             break
-        w.heap_s[parent], w.heap_sequence[parent] = w.heap_s[child], w.heap_sequence[child]
+        events[parent].time_s, events[parent].sequence = events[child].time_s, events[child].sequence
         parent = child
-    w.heap_s[parent], w.heap_sequence[parent] = time_s, s
+    events[parent].time_s, events[parent].sequence = time_s, s
     return top

@@ -67,6 +67,7 @@ class Run:
     queue_s: FloatArray
     ttft_s: FloatArray
     e2e_s: FloatArray
+    longest_gap_s: FloatArray
     tokens: IntArray
     status: IntArray
     replica: IntArray
@@ -126,8 +127,7 @@ def simulate(
     stop = early_stop or EarlyStop()
     world = _world(requests, roles, router, speculative, stop, seed)
     _set_policies(world, closed_loop, transfer or Transfer(), patience or Patience(), stop)
-    clients = min(closed_loop.concurrency, len(requests)) if closed_loop else 0
-    run_kernel(world, clients, float(closed_loop.start_spread_s) if closed_loop else 0.0)
+    run_kernel(world)
     return _collect(world)
 
 
@@ -139,35 +139,39 @@ def _world(
     stop: EarlyStop,
     seed: int,
 ) -> World:
-    tables, surfaces = pack_surfaces(tuple(pool.surface for pool in roles))
-    replicas = _replicas(roles, router == "single-queue")
-    lanes = _lanes(replicas)
-    sequences = _sequences(requests)
+    draft = speculative.draft_tokens if speculative else 0
+    accepted = _accepted(speculative, seed)
+    tables, fields = pack_surfaces(tuple(pool.surface for pool in roles))
+    starts, ids, distinct = _prefixes(requests, roles[0])
+    replicas = _replicas(requests, roles, fields, draft, router == "single-queue", distinct)
+    sequences = _sequences(requests, starts)
     block = max(pool.limits.block_size_tokens for pool in roles)
-    ring = 1 << int(sequences.output.max()).bit_length()
-    starts, ids, distinct = _prefixes(requests, roles)
-    world = World(
+    ring = 1 << int(sequences["output"].max()).bit_length()
+    lanes = _lanes(replicas, block, ring)
+    slots = np.zeros((len(lanes), block + ring), dtype=np.int32)
+    slots[:, block:] = state.NONE
+    bounds = np.asarray(stop.request_bounds, dtype=np.float64)
+    return World(
         sequences=sequences,
         lanes=lanes,
         lane_end_s=np.full(len(lanes), np.inf),
         replicas=replicas,
-        queues=_filled(state.QUEUE, len(replicas), head=state.NONE, tail=state.NONE),
-        limits=_limits(roles, requests, speculative),
-        surfaces=surfaces,
-        tables=tables,
-        crossing=np.zeros((len(lanes), block), dtype=np.int32),
-        finishing=np.full((len(lanes), ring), state.NONE, dtype=np.int32),
-        heap_s=np.zeros(len(requests) + 1),
-        heap_sequence=np.zeros(len(requests) + 1, dtype=np.int32),
-        hash_start=starts,
-        hash_id=ids,
+        options=_filled(
+            state.OPTIONS,
+            1,
+            router=ROUTERS[router],
+            bounds_at=sum(part.size for part in tables),
+            accepted_at=len(ids),
+            accepted_count=len(accepted),
+        ),
+        tables=np.concatenate([*tables, bounds.ravel()]),
+        slots=slots,
+        numbers=np.concatenate([ids, accepted]).astype(np.int32),
+        events=_filled(state.EVENT, len(requests) + 1),
         cached=_filled(state.CACHED, len(replicas) * distinct),
+        peaks=_filled(state.PEAK, len(lanes) * state.PEAKS),
         gaps=np.zeros(state.GAP_BUCKETS, dtype=np.int64),
-        accepted=_accepted(speculative, seed),
-        bounds=np.ascontiguousarray(stop.request_bounds, dtype=np.float64),
-        options=_filled(state.OPTIONS, 1, router=ROUTERS[router]),
     )
-    return world
 
 
 def _filled(dtype: np.dtype[Any], count: int, **values: Any) -> Any:
@@ -178,7 +182,7 @@ def _filled(dtype: np.dtype[Any], count: int, **values: Any) -> Any:
     return records
 
 
-def _sequences(requests: Requests) -> Any:
+def _sequences(requests: Requests, starts: IntArray) -> Any:
     nan, n = np.nan, len(requests)
     return _filled(
         state.SEQUENCE,
@@ -195,52 +199,71 @@ def _sequences(requests: Requests) -> Any:
         kind=0 if requests.class_index is None else requests.class_index,
         replica=state.NONE,
         lane=state.NONE,
+        hash_at=starts[:-1],
+        hash_count=np.diff(starts),
     )
 
 
-def _replicas(roles: tuple[Pool, ...], single_queue: bool) -> Any:
-    counts = [pool.replicas for pool in roles]
-    role = np.repeat([state.MIXED] if len(roles) == 1 else [state.PREFILL, state.DECODE], counts)
-    stages = np.repeat([pool.surface.stages for pool in roles], counts)
-    blocks = np.repeat([pool.limits.kv_blocks for pool in roles], counts)
-    first = np.repeat(np.cumsum([0, *counts[:-1]]), counts)
-    return _filled(
-        state.REPLICA,
-        len(role),
-        role=role,
-        queue=first if single_queue else np.arange(len(role)),
-        lane=np.cumsum(stages) - stages,
-        lanes=stages,
-        free=blocks,
-        total=blocks,
-        lru_head=state.NONE,
-        lru_tail=state.NONE,
-    )
-
-
-def _lanes(replicas: Any) -> Any:
-    none = dict.fromkeys(("run_head", "run_tail", "partial", "fresh_head", "step_head", "step_tail"), state.NONE)
-    count = int(replicas["lanes"].sum())
-    return _filled(state.LANE, count, replica=np.repeat(np.arange(len(replicas)), replicas["lanes"]), **none)
-
-
-def _limits(roles: tuple[Pool, ...], requests: Requests, speculative: Speculative | None) -> Any:
-    records = _filled(state.LIMITS, len(roles), draft=speculative.draft_tokens if speculative else 0)
-    for index, pool in enumerate(roles):
-        record, limits = records[index], pool.limits
-        record["max_seqs"], record["max_tokens"] = limits.max_num_seqs, limits.max_num_batched_tokens
-        record["block"], record["chunked"] = limits.block_size_tokens, limits.chunked_prefill
-        record["hash_tokens"] = requests.prefix_block_tokens
-        record["hash_blocks"] = requests.prefix_block_tokens // limits.block_size_tokens
-        record["hashed"] = index == 0 and limits.prefix_caching and requests.prefix_id is not None
+def _replicas(
+    requests: Requests,
+    roles: tuple[Pool, ...],
+    surfaces: list[dict[str, float]],
+    draft: int,
+    single_queue: bool,
+    distinct: int,
+) -> Any:
+    """One record per replica: totals at zero, the limits and surface of its pool."""
+    records = _filled(state.REPLICA, sum(pool.replicas for pool in roles), draft=draft, hash_blocks=1, hash_tokens=1)
+    for name in ("wait_head", "wait_tail", "lru_head", "lru_tail"):
+        records[name] = state.NONE
+    first = 0
+    for index, (pool, surface) in enumerate(zip(roles, surfaces, strict=True)):
+        part = records[first : first + pool.replicas]
+        part["role"] = state.MIXED if len(roles) == 1 else (state.PREFILL, state.DECODE)[index]
+        part["queue"] = first if single_queue else first + np.arange(pool.replicas)
+        for name, value in (_limit_fields(pool) | surface).items():
+            part[name] = value
+        if index == 0 and pool.limits.prefix_caching and requests.prefix_id is not None:
+            part["hashed"] = 1
+            part["hash_tokens"] = requests.prefix_block_tokens
+            part["hash_blocks"] = requests.prefix_block_tokens // pool.limits.block_size_tokens
+        first += pool.replicas
+    records["number"] = np.arange(len(records))
+    records["lane"] = np.cumsum(records["lanes"]) - records["lanes"]
+    records["cached_at"] = np.arange(len(records)) * distinct
     return records
 
 
-def _prefixes(requests: Requests, roles: tuple[Pool, ...]) -> tuple[IntArray, IntArray, int]:
-    ids = requests.prefix_id
-    if ids is None or requests.prefix_start is None or not roles[0].limits.prefix_caching:
-        return np.zeros(len(requests) + 1, dtype=np.int32), np.zeros(1, dtype=np.int32), 1
-    return requests.prefix_start.astype(np.int32), ids.astype(np.int32), int(ids.max(initial=0)) + 1
+def _limit_fields(pool: Pool) -> dict[str, float]:
+    limits = pool.limits
+    return {
+        "lanes": pool.surface.stages,
+        "free": limits.kv_blocks,
+        "total": limits.kv_blocks,
+        "max_seqs": limits.max_num_seqs,
+        "max_tokens": limits.max_num_batched_tokens,
+        "block": limits.block_size_tokens,
+        "chunked": limits.chunked_prefill,
+    }
+
+
+def _lanes(replicas: Any, block: int, ring: int) -> Any:
+    """One record per batch in flight."""
+    owner = np.repeat(np.arange(len(replicas)), replicas["lanes"])
+    lanes = _filled(state.LANE, len(owner), replica=owner, number=np.arange(len(owner)))
+    for name in ("run_head", "run_tail", "partial", "fresh_head", "step_head", "step_tail"):
+        lanes[name] = state.NONE
+    lanes["block"], lanes["draft"] = replicas["block"][owner], replicas["draft"][owner]
+    lanes["ring_at"], lanes["ring_mask"] = block, ring - 1
+    return lanes
+
+
+def _prefixes(requests: Requests, pool: Pool) -> tuple[IntArray, IntArray, int]:
+    """Where each request's prefix blocks start, their ids, and how many distinct ids there are."""
+    ids, starts = requests.prefix_id, requests.prefix_start
+    if ids is None or starts is None or not pool.limits.prefix_caching:
+        return np.zeros(len(requests) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64), 0
+    return starts, ids, int(ids.max(initial=-1)) + 1
 
 
 def _accepted(speculative: Speculative | None, seed: int) -> IntArray:
@@ -255,7 +278,9 @@ def _set_policies(
 ) -> None:
     options, replicas = world.options, world.replicas
     options["closed"] = closed is not None
-    options["client_delay_s"] = closed.client_delay_s if closed else 0.0
+    if closed is not None:
+        options["clients"] = min(closed.concurrency, len(world.sequences))
+        options["client_delay_s"], options["start_spread_s"] = closed.client_delay_s, closed.start_spread_s
     options["transfer_s"], options["transfer_token_s"] = transfer.latency_s, transfer.s_per_token
     separate = int(np.count_nonzero(replicas["role"] == state.PREFILL))
     options["entry_count"] = separate or len(replicas)
@@ -272,13 +297,14 @@ def _set_policies(
 
 
 def _collect(world: World) -> Run:
-    seq, lanes = world.sequences, world.lanes
+    seq = world.sequences
     names = np.arange(state.GAP_BUCKETS + 1)
     return Run(
         arrival_s=seq["arrival_s"].copy(),
         queue_s=seq["started_s"] - seq["arrival_s"],
         ttft_s=seq["first_s"] - seq["arrival_s"],
         e2e_s=seq["finish_s"] - seq["arrival_s"],
+        longest_gap_s=seq["longest_gap_s"].copy(),
         tokens=seq["emitted"].astype(np.int64),
         status=seq["status"].astype(np.int64),
         replica=seq["replica"].astype(np.int64),
@@ -288,8 +314,8 @@ def _collect(world: World) -> Run:
         replicas=_totals(world.replicas),
         gap_edges_s=state.GAP_FLOOR_S * np.exp(names / state.GAP_BUCKETS_PER_E),
         gap_counts=world.gaps,
-        longest_queue=int(world.queues["longest"].max()),
-        steps_outside=int(lanes["outside"].sum()),
+        longest_queue=int(world.replicas["longest_queue"].max()),
+        steps_outside=int(world.lanes["outside"].sum()),
         stopped_early=bool(world.options["stopped"][0]),
     )
 

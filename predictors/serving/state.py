@@ -1,4 +1,8 @@
-"""The state of one simulation: flat records per request, lane, replica and queue, and their allocation."""
+"""The state of one simulation: flat records per request, lane and replica, and the arrays beside them.
+
+Each record type is written so that a step costs the same however many sequences run, and so that a function of the
+kernel can take a record (one pointer) rather than many arrays: that keeps compiling short.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,9 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
+Record = Any
+"""One element of a record array: ``record.field`` reads and writes in place, compiled or not."""
 Records = Any
-"""A numpy record array: ``records[i].field`` reads and writes in place, compiled or not."""
 
 NONE = -1
 
@@ -28,51 +33,55 @@ GAP_FLOOR_S = 1e-5
 GAP_BUCKETS_PER_E = 56.0
 """Histogram of inter-token gaps: bucket b starts at GAP_FLOOR_S · e^(b / GAP_BUCKETS_PER_E), so 1.8 % wide."""
 
-SEQUENCE = np.dtype(
-    [(name, "f8") for name in ("arrival_s", "started_s", "first_s", "last_s", "finish_s")]
-    + [(name, "i4") for name in (
-        "prompt", "output", "hit", "kind", "status", "place", "replica", "lane", "next", "prev", "bucket_next",
-        "bucket_prev", "step_next", "fresh_next", "target", "computed", "chunk", "emitted", "kv", "epoch", "shared",
-        "preemptions", "missed", "cached")]
-)  # fmt: skip
-"""One request. While it decodes, ``emitted`` and ``kv`` are what they were at step ``epoch`` of its lane; each later
-step of the lane adds one to both, so that a step costs the same however many sequences run."""
+PEAKS = 4096
+"""Falling maxima kept per lane, from which a request's longest gap is read; when full, the two oldest are merged."""
 
-LANE = np.dtype(
-    [(name, "i8") for name in (
-        "replica", "in_flight", "epoch", "decoding", "context", "run_head", "run_tail", "partial", "fresh_head",
-        "fresh", "step_head", "step_tail", "step_decodes", "step_tokens", "step_prefills", "step_completing",
-        "outside")]
-    + [(name, "f8") for name in ("last_s", "prefill_s", "step_s")]
-)  # fmt: skip
+
+def _layout(integers: str, floats: str = "", kind: str = "i8") -> np.dtype[Any]:
+    return np.dtype([(name, kind) for name in integers.split()] + [(name, "f8") for name in floats.split()])
+
+
+SEQUENCE = _layout(
+    "prompt output hit kind status place replica lane next prev bucket_next bucket_prev step_next fresh_next target "
+    "computed chunk emitted kv epoch shared preemptions missed cached hash_at hash_count",
+    "arrival_s started_s first_s last_s finish_s longest_gap_s",
+    kind="i4",
+)
+"""One request. While it decodes, ``emitted`` and ``kv`` are what they were at step ``epoch`` of its lane; each later
+step of the lane adds one to both."""
+
+LANE = _layout(
+    "number replica in_flight epoch decoding context run_head run_tail partial fresh_head fresh step_head step_tail "
+    "step_decodes step_tokens step_prefills step_completing outside block draft ring_at ring_mask peak_head peak_tail",
+    "last_s prefill_s",
+)
 """One batch in flight; a replica has one lane per pipeline stage."""
 
-REPLICA = np.dtype(
-    [(name, "i8") for name in (
-        "role", "queue", "lane", "lanes", "running", "free", "evictable", "total", "kv_max", "steps", "preemptions",
-        "prefill_tokens", "decode_tokens", "hit_tokens", "outside", "lru_head", "lru_tail", "evictions")]
-    + [(name, "f8") for name in ("next_issue_s", "busy_s", "kv_block_s")]
-)  # fmt: skip
-"""One replica: its share of KV blocks, what it did, and the list of evictable prefix blocks."""
+REPLICA = _layout(
+    "number role queue lane lanes running wait_head wait_tail waiting longest_queue free evictable total kv_max steps "
+    "preemptions prefill_tokens decode_tokens hit_tokens lru_head lru_tail evictions cached_at "
+    "max_seqs max_tokens block chunked hashed draft hash_blocks hash_tokens "
+    "tokens_at sequences_at host_at batch_at batch_n context_at context_n decode_at chunk_at chunk_n past_at past_n "
+    "prefill_at mixed_at graph_max overlap",
+    "next_issue_s busy_s kv_block_s eager_s stage_share",
+)
+"""One replica: its queue, KV blocks and totals, its limits, and where its step-time surface lies in the tables."""
 
-QUEUE = np.dtype([(name, "i8") for name in ("head", "tail", "length", "longest")])
-
-LIMITS = np.dtype(
-    [(name, "i8") for name in ("max_seqs", "max_tokens", "block", "chunked", "hashed", "draft", "hash_blocks",
-                               "hash_tokens")]
-)  # fmt: skip
-
-CACHED = np.dtype([(name, "i4") for name in ("resident", "users", "next", "prev")])
+CACHED = _layout("resident users next prev", kind="i4")
 """One prefix block of one replica: whether it is held, by how many sequences, its place in the eviction order."""
 
-OPTIONS = np.dtype(
-    [(name, "i8") for name in (
-        "router", "closed", "coupled", "cursor", "heap", "max_waiting", "queue_seen", "abort_seen", "entry_first",
-        "entry_count", "decode_first", "decode_count", "turn", "decode_turn", "allowed_misses", "allowed_ttft",
-        "allowed_tpot", "allowed_e2e", "misses", "over_ttft", "over_tpot", "over_e2e", "stopped", "dropped")]
-    + [(name, "f8") for name in ("queue_timeout_s", "abort_s", "client_delay_s", "transfer_s", "transfer_token_s",
-                                 "ttft_s", "tpot_s", "e2e_s")]
-)  # fmt: skip
+EVENT = _layout("sequence", "time_s")
+"""A timed event: the end of a transfer, or (sequence NONE) a client's next request."""
+
+PEAK = _layout("epoch", "gap_s")
+"""A gap longer than all gaps of the lane after it."""
+
+OPTIONS = _layout(
+    "router closed coupled cursor heap max_waiting queue_seen abort_seen entry_count decode_first decode_count turn "
+    "decode_turn allowed_misses allowed_ttft allowed_tpot allowed_e2e misses over_ttft over_tpot over_e2e stopped "
+    "bounds_at accepted_at accepted_count clients",
+    "queue_timeout_s abort_s client_delay_s start_spread_s transfer_s transfer_token_s ttft_s tpot_s e2e_s",
+)
 """The run's policies, its cursors, and the counters of the early stop."""
 
 
@@ -84,29 +93,20 @@ class World(NamedTuple):
     lane_end_s: FloatArray
     """[lanes] when the step in flight ends, or when the lane looks for work; infinite when idle."""
     replicas: Records
-    queues: Records
-    limits: Records
-    """[roles]."""
-    surfaces: Records
-    """[roles]."""
-    tables: FloatArray
-    crossing: IntArray
-    """[lanes, block] decoding sequences that need a new block at a step whose number has this remainder."""
-    finishing: IntArray
-    """[lanes, ring] first of the sequences that emit their last token when the lane reaches that step."""
-    heap_s: FloatArray
-    heap_sequence: IntArray
-    hash_start: IntArray
-    """[requests + 1] where each request's prefix blocks start."""
-    hash_id: IntArray
-    """Prefix blocks, numbered from 0."""
-    cached: Records
-    """[replicas × distinct prefix blocks]."""
-    gaps: npt.NDArray[np.int64]
-    """[GAP_BUCKETS] every inter-token gap."""
-    accepted: IntArray
-    """Draft tokens accepted, drawn in advance; indexed by request and token, so independent of the schedule."""
-    bounds: FloatArray
-    """[classes, 3] per-request bounds on TTFT, TPOT and end-to-end, for the early stop."""
     options: Records
     """[1]."""
+    tables: FloatArray
+    """Step-time surfaces, then the early stop's bounds [classes, 3] on TTFT, TPOT and end-to-end."""
+    slots: IntArray
+    """[lanes, block + ring]: per remainder of the step number by the block size, how many decoding sequences need a
+    new block; then, per step to come, the first of the sequences that emit their last token there."""
+    numbers: IntArray
+    """Prefix block ids of all requests, then the accepted draft tokens drawn in advance."""
+    events: Records
+    """A heap."""
+    cached: Records
+    """[replicas × distinct prefix blocks]."""
+    peaks: Records
+    """[lanes × PEAKS]."""
+    gaps: npt.NDArray[np.int64]
+    """[GAP_BUCKETS] every inter-token gap."""

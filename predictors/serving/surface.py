@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from predictors.serving.compiled import inner
+from predictors.serving.state import Record
 from specs.errors import InputError
 
 FloatArray = npt.NDArray[np.float64]
@@ -57,15 +58,6 @@ class StepSurface(NamedTuple):
     """[B, C] decode attention in a step that also prefills; None: as without."""
 
 
-SURFACE = np.dtype(
-    [(name, "i8") for name in ("tokens_at", "tokens_n", "sequences_at", "host_at", "sequences_n", "batch_at",
-                               "batch_n", "context_at", "context_n", "decode_at", "chunk_at", "chunk_n", "past_at",
-                               "past_n", "prefill_at", "mixed_at", "graph_max", "overlap")]
-    + [("eager_s", "f8"), ("stage_share", "f8")]
-)  # fmt: skip
-"""Where each table of a surface starts in the one flat array the kernel reads, and its scalars."""
-
-
 def check_surface(surface: StepSurface, *, max_num_seqs: int, max_num_batched_tokens: int) -> None:
     """Raise InputError when a table is too short, misshapen, negative or not finite."""
     _check_length("tokens_s", surface.tokens_s, max_num_batched_tokens)
@@ -100,34 +92,42 @@ def _check_values(name: str, table: FloatArray) -> None:
         raise InputError(f"step-time surface: {name} does not ascend", cure="sort it and drop repeated points")
 
 
-def pack_surfaces(surfaces: tuple[StepSurface, ...]) -> tuple[FloatArray, Any]:
-    """All tables in one flat array, and one SURFACE record per surface that says where each starts."""
-    records = np.recarray(len(surfaces), dtype=SURFACE)
+TABLES = ("tokens_at", "sequences_at", "host_at", "batch_at", "context_at", "decode_at", "chunk_at", "past_at",
+          "prefill_at")  # fmt: skip
+"""Where each table of a surface starts in the kernel's flat array, in the order of StepSurface."""
+
+
+def pack_surfaces(surfaces: tuple[StepSurface, ...]) -> tuple[list[FloatArray], list[dict[str, float]]]:
+    """All tables to be laid end to end, and per surface its fields of a replica record."""
     parts: list[FloatArray] = []
+    fields: list[dict[str, float]] = []
     start = 0
-    for record, surface in zip(records, surfaces, strict=True):
-        names = ("tokens_at", "sequences_at", "host_at", "batch_at", "context_at", "decode_at", "chunk_at", "past_at",
-                 "prefill_at")  # fmt: skip
-        for name, table in zip(names, surface[:9], strict=True):
-            record[name] = start
+    for surface in surfaces:
+        scalars = _scalars(surface)
+        for name, table in zip(TABLES, surface[:9], strict=True):
+            scalars[name] = start
             parts.append(np.asarray(table, dtype=np.float64).ravel())
             start += parts[-1].size
-        record["mixed_at"] = record["decode_at"]
+        scalars["mixed_at"] = scalars["decode_at"]
         if surface.mixed_decode_attention_s is not None:
-            record["mixed_at"] = start
+            scalars["mixed_at"] = start
             parts.append(np.asarray(surface.mixed_decode_attention_s, dtype=np.float64).ravel())
             start += parts[-1].size
-        _set_scalars(record, surface)
-    return np.concatenate(parts), records
+        fields.append(scalars)
+    return parts, fields
 
 
-def _set_scalars(record: Any, surface: StepSurface) -> None:
-    record["tokens_n"] = len(surface.tokens_s)
-    record["sequences_n"] = len(surface.sequences_s)
-    record["batch_n"], record["context_n"] = surface.decode_attention_s.shape
-    record["chunk_n"], record["past_n"] = surface.prefill_attention_s.shape
-    record["graph_max"], record["eager_s"] = surface.graph_max_sequences, surface.eager_s
-    record["overlap"], record["stage_share"] = surface.overlap, surface.stage_share
+def _scalars(surface: StepSurface) -> dict[str, float]:
+    return {
+        "batch_n": surface.decode_attention_s.shape[0],
+        "context_n": surface.decode_attention_s.shape[1],
+        "chunk_n": surface.prefill_attention_s.shape[0],
+        "past_n": surface.prefill_attention_s.shape[1],
+        "graph_max": surface.graph_max_sequences,
+        "eager_s": surface.eager_s,
+        "overlap": surface.overlap,
+        "stage_share": surface.stage_share,
+    }
 
 
 @inner
@@ -166,34 +166,34 @@ def blend(tables: FloatArray, at: int, columns: int, x: tuple[int, float], y: tu
 
 
 @inner
-def prefill_attention(tables: FloatArray, s: Any, chunk: float, past: float) -> tuple[float, bool]:
+def prefill_attention(tables: FloatArray, rep: Record, chunk: float, past: float) -> tuple[float, bool]:
     """Attention seconds of one sequence's chunk over its past, and whether that lies outside the grids."""
-    x = cell(tables, s.chunk_at, s.chunk_n, chunk)
-    y = cell(tables, s.past_at, s.past_n, past)
-    return blend(tables, s.prefill_at, s.past_n, x, y), x[1] > 1.0 or y[1] > 1.0
+    x = cell(tables, rep.chunk_at, rep.chunk_n, chunk)
+    y = cell(tables, rep.past_at, rep.past_n, past)
+    return blend(tables, rep.prefill_at, rep.past_n, x, y), x[1] > 1.0 or y[1] > 1.0
 
 
 @inner
-def decode_attention(tables: FloatArray, s: Any, batch: float, context: float, mixed: bool) -> tuple[float, bool]:
+def decode_attention(tables: FloatArray, rep: Record, batch: float, context: float, mixed: bool) -> tuple[float, bool]:
     """Attention seconds of a decoding batch at its mean context, and whether that lies outside the grids.
 
     ``mixed``: the step also prefills; one variable-length kernel then does both, and decodes lose their own tiling.
     """
-    x = cell(tables, s.batch_at, s.batch_n, batch)
-    y = cell(tables, s.context_at, s.context_n, context)
-    at = s.mixed_at if mixed else s.decode_at
-    return blend(tables, at, s.context_n, x, y), x[1] > 1.0 or y[1] > 1.0
+    x = cell(tables, rep.batch_at, rep.batch_n, batch)
+    y = cell(tables, rep.context_at, rep.context_n, context)
+    at = rep.mixed_at if mixed else rep.decode_at
+    return blend(tables, at, rep.context_n, x, y), x[1] > 1.0 or y[1] > 1.0
 
 
 @inner
-def dense_time(tables: FloatArray, s: Any, tokens: int, emitting: int, graph: bool) -> float:
+def dense_time(tables: FloatArray, rep: Record, tokens: int, emitting: int, graph: bool) -> float:
     """GPU seconds that do not depend on context."""
-    eager = 0.0 if graph and emitting <= s.graph_max else s.eager_s
-    return tables[s.tokens_at + tokens] + tables[s.sequences_at + emitting] + eager
+    eager = 0.0 if graph and emitting <= rep.graph_max else rep.eager_s
+    return tables[rep.tokens_at + tokens] + tables[rep.sequences_at + emitting] + eager
 
 
 @inner
-def step_time(tables: FloatArray, s: Any, gpu_s: float, running: int) -> float:
+def step_time(tables: FloatArray, rep: Record, gpu_s: float, running: int) -> float:
     """The step's length from its GPU time and the host's."""
-    host_s = tables[s.host_at + running]
-    return max(gpu_s, host_s) if s.overlap else gpu_s + host_s
+    host_s = tables[rep.host_at + running]
+    return max(gpu_s, host_s) if rep.overlap else gpu_s + host_s
