@@ -261,3 +261,10 @@ def _load_note(plan: ServingPlan, measured: Measured) -> tuple[str, ...]:
     if not isinstance(planned, int | float) or not sent or abs(sent / planned - 1) <= LOAD_DIFFERS:
         return ()
     return (f"the run sent {sent:.3g} requests per second, the plan is for {planned:.3g}",)
+
+
+def check_points(
+    path: Path, device: str | None, *, evidence: Path | None = None, on_progress: OnProgress | None = None
+) -> CheckReport:
+    """Hold predicted TTFT and TPOT against a CSV of published closed-loop points; `mape` is over all of them."""
+    raise NotImplementedError

@@ -23,9 +23,9 @@ def check_json(report: CheckReport) -> dict[str, Any]:
     """
     if report.subject == "points":
         return {"mape": report.mape, "points": [_point_json(point) for point in report.points]}
-    keys = ("predicted", "measured", "error")
+    keys = ["predicted", "measured", "error"]
     if report.subject == "plan":
-        keys += ("low", "high", "inside")
+        keys += ["low", "high", "inside"]
     figures: dict[str, Any] = {}
     for name in LATENCIES:
         latency = getattr(report, name) or CheckedLatency()

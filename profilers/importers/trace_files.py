@@ -45,7 +45,10 @@ class TraceFile:
 
 
 def open_trace(path: str | Path) -> TraceFile:
-    """Read ``path`` whole and list its columns; raises `InputError` where it cannot be a trace."""
+    """Read ``path`` whole and list its columns; lines of a CSV that start with `#` are comments.
+
+    Raises `InputError` where it cannot be a trace.
+    """
     path = Path(path)
     layout = _layout(path)
     raw = _bytes_of(path)
@@ -73,7 +76,7 @@ def read_columns(file: TraceFile, names: Sequence[str]) -> pl.DataFrame:
     wanted = list(dict.fromkeys(names))
     try:
         if file.layout == "csv":
-            frame = pl.read_csv(file.data, columns=wanted, infer_schema=False)
+            frame = pl.read_csv(file.data, columns=wanted, infer_schema=False, comment_prefix="#")
         elif file.layout == "jsonl":
             types = {name: pl.List(pl.Int64) if name in file.lists else pl.String for name in wanted}
             frame = pl.read_ndjson(file.data, schema=types)
@@ -156,8 +159,8 @@ def _first_bad_byte(data: bytes, start: int) -> int:
 def _csv_names(path: Path, data: bytes) -> tuple[str, ...]:
     import csv
 
-    header = data[: data.find(b"\n") if b"\n" in data else len(data)].decode("utf-8-sig")
-    names = tuple(next(csv.reader([header.rstrip("\r")]), []))
+    lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
+    names = tuple(next(csv.reader(line for line in lines if line.strip() and not line.startswith("#")), []))
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise InputError(f"{path}: column {repeated[0]!r} is there twice", cure="Keep one of them.")
