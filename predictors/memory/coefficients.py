@@ -1,4 +1,4 @@
-"""The fitted coefficients of an engine's own memory, read from the catalogue, with what was measured and what never varied."""
+"""The fitted coefficients of an engine's own memory, and which settings no measurement of them varied."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from specs.device import DeviceSpec
 from specs.plan import Evidence
 
 GIB = float(2**30)
+MIB = float(2**20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,30 +75,29 @@ def graphs_inside_budget(version: str) -> bool:
     return _version(version) >= _version(memory_table()["cuda_graphs_inside_budget_from"])
 
 
-def unmeasured(device: DeviceSpec, deployment: DeploymentSpec) -> tuple[str, ...]:
-    """What this deployment sets that no measurement varied, in words; empty where all of it was measured."""
+def unmeasured(device: DeviceSpec, deployment: DeploymentSpec) -> dict[str, str]:
+    """Settings of this deployment that no measurement varied, by name, in words; empty where all were measured."""
     measured, engine, parallel = memory_table()["measured"], deployment.engine, deployment.parallel
-    checks = {
-        f"engine {engine.name}": engine.name == measured["engine"],
-        f"version {engine.version}": _version(engine.version)[:2] == _version(measured["version"])[:2],
-        f"device {device.name}": device.name == measured["device"],
-        f"max_num_seqs {engine.max_num_seqs}": engine.max_num_seqs == measured["max_num_seqs"],
-        f"max_num_batched_tokens {engine.max_num_batched_tokens}": engine.max_num_batched_tokens
-        == measured["max_num_batched_tokens"],
-        f"block_size_tokens {engine.block_size_tokens}": engine.block_size_tokens == measured["block_size_tokens"],
-        "cuda_graphs off": engine.cuda_graphs,
-        f"dp {parallel.dp}": parallel.dp == 1,
-        f"ep {parallel.ep}": parallel.ep == 1,
+    settings: dict[str, object] = {
+        "engine": engine.name,
+        "version": ".".join(map(str, _version(engine.version)[:2])),
+        "device": device.name,
+        "max_num_seqs": engine.max_num_seqs,
+        "max_num_batched_tokens": engine.max_num_batched_tokens,
+        "block_size_tokens": engine.block_size_tokens,
+        "cuda_graphs": engine.cuda_graphs,
+        "dp": parallel.dp,
+        "ep": parallel.ep,
     }
-    return tuple(name for name, known in checks.items() if not known)
+    return {name: f"{name} {value}" for name, value in settings.items() if value != measured[name]}
 
 
-def assumption(missing: tuple[str, ...]) -> Evidence | None:
+def assumption(missing: dict[str, str]) -> Evidence | None:
     """An evidence entry that names what no measurement varied; None where all was measured."""
     if not missing:
         return None
-    note = f"no measurement varied: {', '.join(missing)}; formulas carry over"
-    return Evidence(quantity="memory", basis="assumed", source="predictors/memory", note=note)
+    note = f"no measurement varied {', '.join(missing.values())}; the formulas carry over"
+    return Evidence(quantity="memory", basis="assumed", source="formulas of the memory ledger", note=note)
 
 
 def _version(text: str) -> tuple[int, ...]:

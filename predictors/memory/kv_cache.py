@@ -14,7 +14,7 @@ GROUPS_MERGE_BELOW = 1.25  # kinds whose layer counts differ by less share one g
 
 @dataclass(frozen=True)
 class LayerGroup:
-    """Layers of one kind that share block tables: ``groups`` tables of at most ``size`` layers, blocks of ``block_tokens``."""
+    """Layers of one kind: ``groups`` block tables of equally many layers, in blocks of ``block_tokens``."""
 
     groups: int
     block_tokens: int
@@ -47,9 +47,10 @@ class BlockLayout:
         return blocks // self.tables * self.block_tokens
 
     def blocks_per_request(self, tokens: int, chunk_tokens: int) -> int:
-        """Blocks of one request of ``tokens`` that is prefilled in chunks of ``chunk_tokens`` [std: vLLM kv_cache_interface.py].
+        """Blocks of one request of ``tokens`` that is prefilled in chunks of ``chunk_tokens``.
 
-        A sliding window holds at most window - 1 + chunk tokens, and one block more because it need not start at a block's edge.
+        A sliding window holds at most window - 1 + chunk tokens, and one block more because it need not start at a
+        block's edge [std: vLLM kv_cache_interface.py].
         """
         return sum(group.groups * _blocks(group, tokens, chunk_tokens) for group in self.groups)
 

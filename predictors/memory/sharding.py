@@ -72,7 +72,7 @@ def round_up(value: int, multiple: int) -> int:
 
 
 def expert_split(parallel: Parallel) -> tuple[int, int]:
-    """Return (ranks that share the experts out, ranks that share each expert's width); vLLM flattens TP × DP for experts."""
+    """Ranks that share the experts out, and ranks that share each expert's width; vLLM flattens TP × DP for experts."""
     group = parallel.tp * parallel.dp
     return parallel.ep, max(1, group // parallel.ep)
 

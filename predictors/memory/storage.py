@@ -24,7 +24,7 @@ FLOATS = ("fp32", "fp16", "bf16")
 
 
 class Matrix(NamedTuple):
-    """A weight tensor of ``stack`` matrices, each ``rows`` outputs × ``columns`` inputs, ``copies`` times on this rank."""
+    """A tensor of ``stack`` matrices of ``rows`` outputs × ``columns`` inputs, ``copies`` times on this rank."""
 
     part: Part
     rows: int
@@ -88,8 +88,11 @@ def matrix_bytes(matrix: Matrix, stored: Storage) -> float:
 
 
 def allocated_bytes(size: float) -> float:
-    """Bytes that torch counts for a tensor of ``size``: segments above 10 MiB are whole multiples of 2 MiB, of which a rest of
-    at most 1 MiB is not split off [std: c10/cuda/CUDACachingAllocator.cpp]."""
+    """Bytes that torch counts for a tensor of ``size``.
+
+    Segments above 10 MiB are multiples of 2 MiB, and a rest of at most 1 MiB is not split off, so it counts
+    [std: c10/cuda/CUDACachingAllocator.cpp].
+    """
     if size < 10 * MIB:
         return size
     segment = -(-size // (2 * MIB)) * 2 * MIB

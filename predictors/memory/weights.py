@@ -166,7 +166,7 @@ def _rotary_elements(model: ModelSpec) -> float:
 
 
 def _absorbed_elements(model: ModelSpec, parallel: Parallel, rank: Rank) -> float:
-    """W_UK and W_UV that vLLM keeps dense beside the fused matrix, to absorb them into decode [std: vLLM `mla_attention`]."""
+    """W_UK and W_UV, kept dense beside the fused matrix to be absorbed into decode [std: vLLM `mla_attention`]."""
     total = 0.0
     for kind, layers in zip(model.attention, rank.attention_layers, strict=True):
         if kind.kind == "mla":
