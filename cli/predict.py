@@ -53,10 +53,30 @@ def serving(
 
     Example: tonnage predict serving deployment.yaml workload.yaml -o json
     """
-    from cli.output import emit, refuse_overwrite
+    from cli.inputs import read_served
+    from cli.output import emit, progress, refuse_overwrite
     from predictors.estimate import estimate_serving
+    from predictors.workload import requests_of
+    from profilers.importers.load import read_load
     from renderers.serving import serving_table
+    from specs.base import Metadata
+    from specs.reading import read_document
+    from specs.workload import Workload
 
     refuse_overwrite(write, force)
-    found = estimate_serving(deployment, workload, seed=seed)
+    served, asked = read_served(deployment), read_document(workload, Workload)
+    load = read_load(asked.spec, workload.parent)
+    name = f"{asked.metadata.name}-on-{served.deployment.metadata.name}"
+    with progress(quiet=quiet) as on_progress:
+        found = estimate_serving(
+            Metadata(name=name, inputs=load.inputs),
+            served.model,
+            served.device,
+            served.deployment.spec,
+            asked.spec,
+            requests_of(asked.spec, load, seed=seed),
+            profile=served.profile,
+            seed=seed,
+            on_progress=on_progress,
+        )
     emit(found, lambda: serving_table(found), output=output, write=write, force=force, quiet=quiet)

@@ -1,0 +1,36 @@
+"""What several commands read: a deployment with the device, model and profile that it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from specs.deployment import Deployment
+    from specs.device import DeviceSpec
+    from specs.model import ModelSpec
+    from specs.profile import LayerProfileSpec
+
+
+@dataclass(frozen=True)
+class Served:
+    """A deployment and everything that it names."""
+
+    deployment: Deployment
+    model: ModelSpec
+    device: DeviceSpec
+    profile: LayerProfileSpec | None
+
+
+def read_served(path: Path) -> Served:
+    """Read the Deployment at ``path`` and what it refers to, relative to its folder; raises `InputError`."""
+    from specs.catalog import find_device, find_model
+    from specs.deployment import Deployment
+    from specs.profile import LayerProfile
+    from specs.reading import read_document
+
+    deployment, base = read_document(path, Deployment), path.parent
+    spec = deployment.spec
+    profile = read_document(base / spec.profile, LayerProfile).spec if spec.profile else None
+    return Served(deployment, find_model(spec.model, base), find_device(spec.device, base), profile)
