@@ -12,6 +12,7 @@ from predictors.step_time.roofline.coefficients import (
     coefficients,
 )
 from predictors.step_time.roofline.rates import Anchors, bytes_per_weight, memory_gb_per_s, tensor_tflops
+from solvers.curves import soft_maximum
 from specs.device import DeviceSpec
 
 FloatArray = npt.NDArray[np.float64]
@@ -57,7 +58,7 @@ def prefill_attention_s(
     cached = kv_heads * bytes_per_weight(kv_precision) * (np.minimum(old, float(window)) if window else old)
     moved = width * (cached + 2.0 * (heads + kv_heads) * new)
     memory = moved / (memory_gb_per_s(device, rates, anchors) * 1e9)
-    return np.where(new > 0, fitted.launch_us * 1e-6 + np.hypot(compute, memory), 0.0)
+    return np.where(new > 0, fitted.launch_us * 1e-6 + soft_maximum(compute, memory, 2.0), 0.0)
 
 
 def decode_attention_s(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from predictors.step_time.roofline.coefficients import ExpertCoefficients, GemmCoefficients, coefficients
 from predictors.step_time.roofline.gemm import tile_seconds
 from predictors.step_time.roofline.rates import Anchors, bytes_per_weight, memory_gb_per_s, tensor_tflops
+from solvers.curves import soft_maximum
 from specs.device import DeviceSpec
 
 FloatArray = npt.NDArray[np.float64]
@@ -78,6 +79,5 @@ def touched_experts_s(
     padded = np.maximum(rows * imbalance, touched * _ROWS_PER_EXPERT)
     compute = tile_seconds(padded.reshape(-1), n, k, device.sm_count, tflops, gb_per_s, rates).reshape(padded.shape)
     moved = touched * n * k * bytes_per_weight(precision) + 2.0 * rows * (n + k)
-    p = fitted.sharpness
-    seconds = fitted.launch_us * 1e-6 + (compute**p + (moved / (gb_per_s * 1e9)) ** p) ** (1.0 / p)
+    seconds = fitted.launch_us * 1e-6 + soft_maximum(compute, moved / (gb_per_s * 1e9), fitted.sharpness)
     return np.where(rows > 0, seconds, 0.0)

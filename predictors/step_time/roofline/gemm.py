@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from predictors.step_time.roofline.coefficients import GemmCoefficients, coefficients
 from predictors.step_time.roofline.rates import Anchors, bytes_per_weight, memory_gb_per_s, tensor_tflops
+from solvers.curves import soft_maximum
 from specs.device import DeviceSpec
 from specs.errors import InputError
 
@@ -30,6 +31,8 @@ _TILES = (
 )
 _SPLITS = (1, 2, 3, 4, 6, 8)
 _ACTIVATION_BYTES = 2.0
+_ANCHOR_STEPS = 60  # each step shrinks the error by the share of the resource that does not bind
+_ANCHOR_TOLERANCE = 1e-4
 _ROWS = np.array([t[0] for t in _TILES], dtype=np.float64)[:, None, None]
 _COLUMNS = np.array([t[1] for t in _TILES], dtype=np.float64)[:, None, None]
 _SPLIT = np.array(_SPLITS, dtype=np.float64)[None, :, None]
@@ -74,9 +77,7 @@ def products_s(
     """
     compute = tile_seconds(m, n, k, sm_count, tflops, gb_per_s, fitted)
     memory = _bytes(m, n, k, weight_bytes) / (gb_per_s * 1e9)
-    p = fitted.sharpness
-    seconds: FloatArray = fitted.launch_us * 1e-6 + (compute**p + memory**p) ** (1.0 / p)
-    return seconds
+    return fitted.launch_us * 1e-6 + soft_maximum(compute, memory, fitted.sharpness)
 
 
 def _bytes(m: FloatArray, n: int | FloatArray, k: int | FloatArray, weight_bytes: float) -> FloatArray:
@@ -118,19 +119,26 @@ def anchors_from_gemms(
     """Anchors from two timed 16-bit products ``(m, n, k, seconds)``: one large (m ≥ 2048), one of few tokens over a
     large weight (m ≤ 8).
 
-    The tile and wave losses of the first, and the launch time of both, are taken off, so that `gemm_s` returns the
-    measured times.
+    The two rates at which `gemm_s` returns the measured times, found by scaling each with the time of its product.
+    Raises `InputError` where the products do not determine both rates.
     """
     fitted = fitted or coefficients().gemm
-    (m, n, k, seconds), (few, wide, deep, streamed) = compute, streaming
-    moved = float(_bytes(np.array([float(few)]), wide, deep, 2.0)[0])
-    gb_per_s = moved / (streamed - fitted.launch_us * 1e-6) / 1e9
-    at_one = float(tile_seconds(np.array([float(m)]), n, k, device.sm_count, 1.0, gb_per_s, fitted)[0])
-    p, memory = fitted.sharpness, float(_bytes(np.array([float(m)]), n, k, 2.0)[0]) / (gb_per_s * 1e9)
-    if (seconds - fitted.launch_us * 1e-6) <= 1.05 * memory or streamed <= fitted.launch_us * 1e-6:
-        raise InputError(
-            f"anchor [{m}, {k}] × [{k}, {n}] in {seconds * 1e6:.0f} µs: not bound by the tensor rate of {device.name}",
-            cure="Measure a product of 2048 tokens or more, and a stream of at least 10 MB of weights.",
-        )
-    alone = ((seconds - fitted.launch_us * 1e-6) ** p - memory**p) ** (1.0 / p)
-    return Anchors(tflops=at_one / alone, gb_per_s=gb_per_s)
+    tflops, gb_per_s = device.peak_tflops.get("bf16") or device.peak_tflops["fp16"], device.memory_bandwidth_gb_per_s
+    for _ in range(_ANCHOR_STEPS):
+        large = _product_s(device, compute, tflops, gb_per_s, fitted) / compute[3]
+        thin = _product_s(device, streaming, tflops, gb_per_s, fitted) / streaming[3]
+        if max(abs(large - 1.0), abs(thin - 1.0)) < _ANCHOR_TOLERANCE:
+            return Anchors(tflops=tflops, gb_per_s=gb_per_s)
+        tflops, gb_per_s = tflops * large, gb_per_s * thin
+    raise InputError(
+        f"the anchors {compute} and {streaming} (m, n, k, seconds) do not determine the rates of {device.name}: "
+        "the first must be bound by the tensor rate, the second by memory",
+        cure="Measure a product of 2048 tokens or more, and one of 1 token over at least 32 MB of weights.",
+    )
+
+
+def _product_s(
+    device: DeviceSpec, product: tuple[int, int, int, float], tflops: float, gb_per_s: float, fitted: GemmCoefficients
+) -> float:
+    m, n, k, _ = product
+    return float(products_s(np.array([float(m)]), n, k, 2.0, device.sm_count, tflops, gb_per_s, fitted)[0])
