@@ -45,7 +45,7 @@ class TraceFile:
 
 
 def open_trace(path: str | Path) -> TraceFile:
-    """Read ``path`` whole and list its columns; lines of a CSV that start with `#` are comments.
+    """Read ``path`` whole and list its columns; a CSV may have comments (`#`) above its header.
 
     Raises `InputError` where it cannot be a trace.
     """
@@ -58,6 +58,8 @@ def open_trace(path: str | Path) -> TraceFile:
     if layout != "parquet":
         _check_utf8(path, data)
     lists: tuple[str, ...] = ()
+    if layout == "csv":
+        data = _from_header(path, data)
     if layout == "jsonl":
         names, lists = _json_names(path, data)
     else:
@@ -76,7 +78,7 @@ def read_columns(file: TraceFile, names: Sequence[str]) -> pl.DataFrame:
     wanted = list(dict.fromkeys(names))
     try:
         if file.layout == "csv":
-            frame = pl.read_csv(file.data, columns=wanted, infer_schema=False, comment_prefix="#")
+            frame = pl.read_csv(file.data, columns=wanted, infer_schema=False)
         elif file.layout == "jsonl":
             types = {name: pl.List(pl.Int64) if name in file.lists else pl.String for name in wanted}
             frame = pl.read_ndjson(file.data, schema=types)
@@ -156,11 +158,20 @@ def _first_bad_byte(data: bytes, start: int) -> int:
     return start
 
 
+def _from_header(path: Path, data: bytes) -> bytes:
+    """Drop blank lines and comments above the header."""
+    start = 0
+    while start < len(data) and (not data[start : start + 1].strip() or data[start : start + 1] == b"#"):
+        start = data.find(b"\n", start) + 1 or len(data)
+    if start == len(data):
+        raise InputError(f"{path}: holds comments alone", cure="A trace needs a header and at least one request.")
+    return data[start:] if start else data
+
+
 def _csv_names(path: Path, data: bytes) -> tuple[str, ...]:
     import csv
 
-    lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
-    names = tuple(next(csv.reader(line for line in lines if line.strip() and not line.startswith("#")), []))
+    names = tuple(next(csv.reader([data.split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")]), []))
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise InputError(f"{path}: column {repeated[0]!r} is there twice", cure="Keep one of them.")
