@@ -8,7 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from predictors.step_time.roofline.coefficients import GemmCoefficients, coefficients
-from predictors.step_time.roofline.rates import Anchors, bytes_per_weight, memory_gb_per_s, tensor_tflops
+from predictors.step_time.roofline.rates import (
+    Anchors,
+    bytes_per_weight,
+    memory_gb_per_s,
+    quantises_activations,
+    tensor_tflops,
+)
+from predictors.step_time.roofline.streaming import elementwise_s
 from solvers.curves import soft_maximum
 from specs.device import DeviceSpec
 from specs.errors import InputError
@@ -17,18 +24,9 @@ FloatArray = npt.NDArray[np.float64]
 
 # Tile shapes (rows of m, columns of n) that cuBLAS and CUTLASS choose from for 16-bit products. [std]
 _TILES = (
-    (256, 128),
-    (128, 256),
-    (128, 128),
-    (128, 64),
-    (64, 256),
-    (64, 128),
-    (64, 64),
-    (32, 128),
-    (32, 64),
-    (16, 128),
-    (16, 64),
-)
+    (256, 128), (128, 256), (128, 128), (128, 64), (64, 256), (64, 128),
+    (64, 64), (32, 128), (32, 64), (16, 128), (16, 64),
+)  # fmt: skip
 _SPLITS = (1, 2, 3, 4, 6, 8)
 _ACTIVATION_BYTES = 2.0
 _ANCHOR_STEPS = 60  # each step shrinks the error by the share of the resource that does not bind
@@ -52,13 +50,16 @@ def gemm_s(
 
     ``t = launch + (compute^p + memory^p)^(1/p)``: the roofline of Williams et al. 2009 with its corner rounded;
     compute is the cheapest tile shape and split of k, in whole waves over the SMs. ``precision`` is that of the
-    weights; activations enter and leave at 16 bits, and a pass that quantises them is not counted.
+    weights; activations enter and leave at 16 bits, and a pass over 3 bytes of each quantises them where the tensor
+    units multiply that precision (an engine that fuses it is faster).
     """
     fitted = fitted or coefficients().gemm
     tokens = np.asarray(m, dtype=np.float64)
     tflops, gb_per_s = tensor_tflops(device, precision, fitted, anchors), memory_gb_per_s(device, fitted, anchors)
     width = bytes_per_weight(precision)
     seconds = products_s(tokens.reshape(-1), n, k, width, device.sm_count, tflops, gb_per_s, fitted)
+    if quantises_activations(device, precision):
+        seconds = seconds + elementwise_s(device, 3.0 * k * tokens.reshape(-1), anchors=anchors, rates=fitted)
     return np.where(tokens > 0, seconds.reshape(tokens.shape), 0.0)
 
 

@@ -58,6 +58,11 @@ def peak_tflops(device: DeviceSpec, precision: str) -> float:
     raise InputError(f"device {device.name!r} states no 16-bit tensor rate (peak_tflops.bf16 or .fp16)")
 
 
+def quantises_activations(device: DeviceSpec, precision: str) -> bool:
+    """Whether activations are brought to ``precision`` before a product: where the tensor units multiply it."""
+    return precision in ("fp8", "int8", "fp4") and device.peak_tflops.get(precision, 0.0) > 0.0
+
+
 def tensor_tflops(
     device: DeviceSpec, precision: str, fitted: GemmCoefficients, anchors: Anchors | None = None
 ) -> float:

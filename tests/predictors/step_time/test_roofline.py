@@ -83,9 +83,17 @@ def test_an_anchor_that_memory_binds_is_refused() -> None:
 def test_fewer_bits_stream_faster_and_no_tokens_take_no_time() -> None:
     times = {p: float(roofline.gemm_s(H100, [0, 1], 65536, 8192, precision=p)[1]) for p in ("bf16", "fp8", "int4")}
     launch = roofline.coefficients().gemm.launch_us * 1e-6
-    assert (times["fp8"] - launch) / (times["bf16"] - launch) == pytest.approx(0.5, rel=0.01)
+    quantise = float(roofline.elementwise_s(H100, 3.0 * 8192))
+    assert (times["fp8"] - launch - quantise) / (times["bf16"] - launch) == pytest.approx(0.5, rel=0.01)
     assert (times["int4"] - launch) / (times["bf16"] - launch) == pytest.approx(0.258, rel=0.06)
     assert roofline.gemm_s(H100, [0], 65536, 8192)[0] == 0.0
+
+
+def test_a_device_without_8_bit_units_multiplies_8_bit_weights_at_16() -> None:
+    a100 = find_device("a100-80gb")
+    heavy = {p: float(roofline.gemm_s(a100, 8192, 8192, 8192, precision=p)) for p in ("bf16", "fp8", "int8")}
+    assert heavy["fp8"] == pytest.approx(heavy["bf16"], rel=0.02)
+    assert heavy["int8"] < 0.8 * heavy["bf16"]
 
 
 def test_unknown_precision_and_missing_rates_are_named() -> None:
