@@ -23,41 +23,61 @@ APART_S = 1e5
 
 
 @dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What a question's requests demand of any layout, heaviest requests that may miss left out.
+
+    ``work_tokens_per_s``: scheduled tokens; ``burst_tokens_per_s``: prompt tokens of the heaviest window;
+    ``steps_in_flight`` and ``kv_tokens_steps``: sequences, and KV tokens, held per second of decode step (Little).
+    Rates are over the arrivals' span and the time that the bounds allow after it; 0 where nothing bounds that.
+    """
+
+    work_tokens_per_s: float
+    burst_tokens_per_s: float
+    steps_in_flight: float
+    kv_tokens_steps: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bound:
-    """The fewest replicas that closed forms allow, and the figure behind each."""
+    """The fewest replicas that closed forms allow, and the replicas behind each form."""
 
     replicas: int
-    little_kv: float  # replicas by Little's law over KV tokens
-    little_seqs: float  # replicas by Little's law over sequences
-    burst: float  # replicas by prefill work of the heaviest window
-    work: float  # replicas by all scheduled tokens
+    little_kv: float
+    little_seqs: float
+    burst: float
+    work: float
 
 
-def fewest_replicas(bench: Workbench, layout: Layout, limits: Limits) -> Bound:
+def demand(question: Question) -> Demand:
+    """Sum the requests up once; of a closed loop nothing bounds the span, so all is 0. [ours, Little's law std]"""
+    if question.closed_loop is not None:
+        return Demand(work_tokens_per_s=0.0, burst_tokens_per_s=0.0, steps_in_flight=0.0, kv_tokens_steps=0.0)
+    requests = _uncached(question.requests)
+    span, miss = _allowed_span(question), _miss_share(question, TTFT_BOUNDS) + _miss_share(question, TPOT_BOUNDS)
+    steps = requests.output_tokens - 1
+    held = question.requests.prompt_tokens + requests.output_tokens / 2
+    shared = question.requests.prefix_id is not None  # shared blocks are held once: nothing is certain
+    return Demand(
+        work_tokens_per_s=_lightest(requests.prompt_tokens + steps, miss) / span,
+        burst_tokens_per_s=_burst(question, requests),
+        steps_in_flight=_lightest(steps, miss) / span,
+        kv_tokens_steps=0.0 if shared else _lightest(steps * held, miss) / span,
+    )
+
+
+def fewest_replicas(bench: Workbench, asked: Demand, layout: Layout, limits: Limits) -> Bound:
     """A lower bound on the replicas that can hold the SLO; below it no simulation is needed. [ours]
 
     With step times at the plan's upper end. Little's law: a request holds its KV and its sequence slot for at least
-    its output times the fastest decode step. Work: a scheduled token costs at least the cheapest step's time per
-    token. Both over the arrivals' span and the time that the bounds allow after it; 0 where nothing bounds that.
+    its output times the fastest decode step. Work: a scheduled token costs at least the cheapest step's time per token.
     """
-    question = bench.question
-    if question.closed_loop is not None:
-        return Bound(replicas=1, little_kv=0.0, little_seqs=0.0, burst=0.0, work=0.0)
     surface = bench.surface(layout, "planned")
-    requests = _uncached(question.requests)
-    span, miss = _allowed_span(question), _miss_share(question, TTFT_BOUNDS) + _miss_share(question, TPOT_BOUNDS)
-    token_s = cheapest_token_s(surface, limits)
-    hold_s = (requests.output_tokens - 1) * fastest_decode_s(surface)
-    tokens = bench.kv_blocks(layout, limits, "planned") * question.engine.block_size_tokens
-    held_tokens = question.requests.prompt_tokens + requests.output_tokens / 2
-    work = _lightest(requests.prompt_tokens + requests.output_tokens - 1, miss) * token_s / span
-    little_kv = _lightest(hold_s * held_tokens, miss) / (tokens * span) if tokens else np.inf
-    little_seqs = _lightest(hold_s, miss) / (limits.max_num_seqs * span)
-    burst = _burst(question, requests, token_s)
-    if question.requests.prefix_id is not None:  # shared blocks are held once
-        little_kv = 0.0
-    needed = min(max(little_kv, little_seqs, burst, work, 1.0), 1e9)
-    replicas = int(np.ceil(needed - 1e-9))
+    token_s, decode_s = cheapest_token_s(surface, limits), fastest_decode_s(surface)
+    tokens = bench.kv_blocks(layout, limits, "planned") * bench.question.engine.block_size_tokens
+    little_kv = asked.kv_tokens_steps * decode_s / max(tokens, 1)
+    little_seqs = asked.steps_in_flight * decode_s / limits.max_num_seqs
+    burst, work = asked.burst_tokens_per_s * token_s, asked.work_tokens_per_s * token_s
+    replicas = int(np.ceil(max(little_kv, little_seqs, burst, work, 1.0) - 1e-9))
     return Bound(replicas=replicas, little_kv=little_kv, little_seqs=little_seqs, burst=burst, work=work)
 
 
@@ -134,8 +154,8 @@ def _allowed_span(question: Question) -> float:
     return float(requests.arrival_s[-1] - requests.arrival_s[0]) + first + each * float(requests.output_tokens.max())
 
 
-def _burst(question: Question, requests: Requests, token_s: float) -> float:
-    """Replicas that the heaviest window needs: its prefill must be done when its last TTFT bound ends."""
+def _burst(question: Question, requests: Requests) -> float:
+    """Prompt tokens per second of the heaviest window: they must be computed when its last TTFT bound ends."""
     bound, miss = _loosest(question, TTFT_BOUNDS), _miss_share(question, TTFT_BOUNDS)
     if not np.isfinite(bound):
         return 0.0
@@ -144,10 +164,10 @@ def _burst(question: Question, requests: Requests, token_s: float) -> float:
         return 0.0
     arrival_s, prompt = requests.arrival_s[kept], requests.prompt_tokens[kept]
     edges = np.unique(np.linspace(0, len(kept), WINDOWS).astype(int))
-    work = np.concatenate([[0], np.cumsum(prompt)])[edges] * token_s
+    tokens = np.concatenate([[0], np.cumsum(prompt)])[edges].astype(np.float64)
     start, end = arrival_s[np.minimum(edges, len(kept) - 1)], arrival_s[np.maximum(edges - 1, 0)]
     spans = np.maximum(end[None, :] - start[:, None], 0.0) + bound
-    needed = np.where(edges[None, :] > edges[:, None], (work[None, :] - work[:, None]) / spans, 0.0)
+    needed = np.where(edges[None, :] > edges[:, None], (tokens[None, :] - tokens[:, None]) / spans, 0.0)
     return float(needed.max())
 
 

@@ -94,10 +94,12 @@ def judge(question: Question, run: Run, *, sampling: bool = True) -> Verdict:
 
 
 def observed(run: Run) -> dict[str, FloatArray]:
-    """TTFT, TPOT and end-to-end of each request [n]; infinite where a request did not get so far, TPOT NaN for n = 1."""
+    """TTFT, TPOT, end-to-end and longest gap of each request [n]; infinite where it did not get so far, NaN for no gap."""
     done = run.status == DONE
     ttft = np.where(np.isnan(run.ttft_s), np.inf, run.ttft_s)
-    return {"ttft_s": ttft, "tpot_s": run.tpot_s, "e2e_s": np.where(done, run.e2e_s, np.inf)}
+    return {
+        "ttft_s": ttft, "tpot_s": run.tpot_s, "e2e_s": np.where(done, run.e2e_s, np.inf), "itl_s": run.longest_gap_s
+    }  # fmt: skip
 
 
 def _checks(slo: Slo, prefix: str, values: dict[str, FloatArray], status: FloatArray, z: float) -> list[Check]:
@@ -123,7 +125,7 @@ def _checks(slo: Slo, prefix: str, values: dict[str, FloatArray], status: FloatA
 def attained(bounds: RequestBounds, values: dict[str, FloatArray]) -> npt.NDArray[np.bool_]:
     """Which requests meet every per-request bound; a request of one token has no TPOT to bound."""
     good = np.ones(len(values["ttft_s"]), dtype=bool)
-    for metric in ("ttft_s", "tpot_s", "e2e_s"):
+    for metric in METRICS:
         bound = getattr(bounds, metric)
         if bound is not None:
             good &= ~(values[metric] > bound)

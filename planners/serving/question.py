@@ -129,11 +129,6 @@ def _check_prices(cluster: ClusterSpec, objective: Objective, path: Path) -> Non
 
 def _check_slo(workload: WorkloadSpec, path: Path) -> None:
     slos = [workload.slo, *(known.slo for known in workload.classes)]
-    if any(slo.request.itl_s is not None for slo in slos):
-        raise InputError(
-            f"{path}: spec.slo.request.itl_s: every gap of one request is not simulated apart",
-            cure="Bound the gaps of all requests together: `slo: {itl_s: {p99: …}}`.",
-        )
     if not any(_bounds_anything(slo) for slo in slos):
         raise InputError(
             f"{path}: spec.slo: no bound is given, so any deployment would do",

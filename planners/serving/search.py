@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import heapq
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from planners.serving.bounds import Bound, fewest_replicas, unloaded
+from planners.serving.bounds import Bound, Demand, fewest_replicas, unloaded
 from planners.serving.candidates import (
     MAX_NUM_BATCHED_TOKENS,
     MAX_NUM_SEQS,
@@ -24,6 +25,7 @@ from planners.serving.decide import DONE, Check, Verdict, early_stop, judge
 from planners.serving.question import OnProgress, Question
 from planners.serving.serve import Workbench, serve
 from predictors.serving import Run
+from specs.errors import MissingHardwareError
 
 FULL = 0.98
 """Share of a replica's KV blocks from which more memory could have changed the run."""
@@ -57,6 +59,7 @@ class Refusal:
     reason: str
     shortfall: float = 0.0  # GiB short, replicas short, or the factor by which a bound is missed
     check: Check | None = None
+    cure: str = ""
 
 
 @dataclass
@@ -79,48 +82,40 @@ class Open:
     limits: tuple[tuple[Limits, int], ...]  # limits and the fewest replicas under them
 
 
-def open_layouts(bench: Workbench, layouts: Iterable[Layout], tally: Tally) -> list[Open]:
-    """Layouts that memory, Little's law and the unloaded latency leave open; the others are noted as refused."""
-    found = []
-    for layout in layouts:
-        kept = _open_limits(bench, layout, tally)
-        if kept:
-            fewest = min(n for _, n in kept)
-            if fewest + spare_for(layout, fewest, bench.question.survive) > layout.capacity:
-                tally.refusals.append(_too_few(layout, fewest))
-                continue
-            found.append(Open(layout=layout, fewest=fewest, limits=tuple(kept)))
-    return found
-
-
-def _open_limits(bench: Workbench, layout: Layout, tally: Tally) -> list[tuple[Limits, int]]:
-    """Limits under which a replica fits and one request alone meets the SLO, with the fewest replicas of each."""
-    sizes = (len(MAX_NUM_SEQS) * len(MAX_NUM_BATCHED_TOKENS) * len(MEMORY_FRACTIONS)) or 1
-    refusal = _cannot_be_placed(layout) or _does_not_fit(bench, layout)
+def open_layout(bench: Workbench, asked: Demand, layout: Layout, tally: Tally) -> Open | None:
+    """The layout if memory, Little's law and the unloaded latency leave it open; else None, and noted as refused."""
+    refusal = _cannot_be_placed(layout) or _does_not_fit(bench, layout) or _lacks_evidence(bench, layout)
+    kept = [] if refusal else _open_limits(bench, asked, layout, tally)
+    if isinstance(kept, Refusal):
+        refusal, kept = kept, []
+    if refusal is None:
+        fewest = min(bound.replicas for _, bound in kept)
+        tally.bounds[layout.label] = min((bound for _, bound in kept), key=lambda bound: bound.replicas)
+        if fewest + spare_for(layout, fewest, bench.question.survive) > layout.capacity:
+            refusal = _too_few(layout, fewest)
     if refusal is not None:
         tally.refusals.append(refusal)
-        tally.pruned += sizes
-        return []
-    kept: list[tuple[Limits, int]] = []
+        tally.pruned += len(MAX_NUM_SEQS) * len(MAX_NUM_BATCHED_TOKENS) * len(MEMORY_FRACTIONS)
+        return None
+    return Open(layout=layout, fewest=fewest, limits=tuple((limits, bound.replicas) for limits, bound in kept))
+
+
+def _open_limits(
+    bench: Workbench, asked: Demand, layout: Layout, tally: Tally
+) -> list[tuple[Limits, Bound]] | Refusal:
+    """Limits under which a replica fits and one request alone meets the SLO, each with its lower bound."""
+    kept: list[tuple[Limits, Bound]] = []
     broken: list[Check] = []
     for tokens in MAX_NUM_BATCHED_TOKENS:
         limits = [Limits(seqs, tokens, fraction) for fraction in MEMORY_FRACTIONS for seqs in MAX_NUM_SEQS]
         fitting = [one for one in limits if _kv_holds_a_request(bench, layout, one)]
         checks = unloaded(bench, layout, fitting[0]) if fitting else ()
-        if checks:
-            broken.append(min(checks, key=lambda check: check.ratio))
-        if not fitting or checks:
+        if fitting and not checks:
+            kept += [(one, fewest_replicas(bench, asked, layout, one)) for one in fitting]
+        else:
             tally.pruned += len(limits)
-            continue
-        for one in fitting:
-            bound = fewest_replicas(bench, layout, one)
-            tally.bounds[layout.label] = min(
-                tally.bounds.get(layout.label, bound), bound, key=lambda b: b.replicas
-            )
-            kept.append((one, bound.replicas))
-    if not kept:
-        tally.refusals.append(_breaks_alone(layout, broken))
-    return kept
+            broken += [min(checks, key=lambda check: check.ratio)] if checks else []
+    return kept or _breaks_alone(layout, broken)
 
 
 def _kv_holds_a_request(bench: Workbench, layout: Layout, limits: Limits) -> bool:
@@ -147,6 +142,14 @@ def _does_not_fit(bench: Workbench, layout: Layout) -> Refusal | None:
     else:
         short, reason = 0.01, "at the low end of its interval the KV cache does not hold the longest request"
     return Refusal(layout=layout, constraint="memory", reason=reason, shortfall=short)
+
+
+def _lacks_evidence(bench: Workbench, layout: Layout) -> Refusal | None:
+    try:
+        bench.step(layout)
+    except MissingHardwareError as error:
+        return Refusal(layout=layout, constraint="evidence", reason=error.message, cure=error.cure)
+    return None
 
 
 def _breaks_alone(layout: Layout, broken: list[Check]) -> Refusal:
@@ -206,33 +209,42 @@ def _peak_running(run: Run) -> int:
     return most
 
 
-def cheapest_mixed(bench: Workbench, opened: list[Open], tally: Tally, on_progress: OnProgress) -> Trial | None:
+def cheapest_mixed(
+    bench: Workbench, asked: Demand, layouts: Iterable[Layout], tally: Tally, on_progress: OnProgress
+) -> Trial | None:
     """The cheapest mixed decision that holds; among equals in cost the one with most slack.
 
-    Every cheaper (layout, replicas) at or above its closed-form bound is simulated under every limit and has failed.
+    Candidates come in order of cost. Every cheaper (layout, replicas) at or above its closed-form bound is simulated
+    under every limit and has failed; a layout is compiled only when one replica of it is cheap enough to matter.
     """
-    best: Trial | None = None
-    queue = sorted(_steps(bench.question, opened), key=lambda step: step[0])
-    for count, (cost, one, replicas) in enumerate(queue):
-        if best is not None and cost > price(bench.question, best.decision):
+    question, best = bench.question, None
+    queue: list[tuple[tuple[float, float], int, int, Layout | Open]] = []
+    for number, layout in enumerate(layouts):
+        heapq.heappush(queue, (_price_of(question, layout, 1), number, 1, layout))
+    while queue:
+        cost, number, replicas, one = heapq.heappop(queue)
+        if best is not None and cost > price(question, best.decision):
             break
-        on_progress(count, len(queue), f"{replicas} × {one.layout.label}")
+        if isinstance(one, Layout):
+            opened = open_layout(bench, asked, one, tally)
+            if opened is not None:
+                at = _price_of(question, one, opened.fewest)
+                heapq.heappush(queue, (at, number, opened.fewest, opened))
+            continue
+        on_progress(tally.evaluated, 0, f"{replicas} × {one.layout.label}")
         trial = best_limits(bench, one, replicas, tally)
-        if not trial.holds:
-            tally.failed.append(trial)
-        elif best is None or trial.verdict.slack > best.verdict.slack:
-            best = trial
+        if trial.holds:
+            best = trial if best is None or trial.verdict.slack > best.verdict.slack else best
+            continue
+        tally.failed.append(trial)
+        if replicas + 1 + spare_for(one.layout, replicas + 1, question.survive) <= one.layout.capacity:
+            heapq.heappush(queue, (_price_of(question, one.layout, replicas + 1), number, replicas + 1, one))
     return best
 
 
-def _steps(question: Question, opened: list[Open]) -> Iterator[tuple[tuple[float, float], Open, int]]:
-    for one in opened:
-        for replicas in range(one.fewest, one.layout.capacity + 1):
-            spare = spare_for(one.layout, replicas, question.survive)
-            if replicas + spare <= one.layout.capacity:
-                limits = one.limits[0][0]
-                decision = (Part(layout=one.layout, limits=limits, replicas=replicas, spare=spare),)
-                yield price(question, decision), one, replicas
+def _price_of(question: Question, layout: Layout, replicas: int) -> tuple[float, float]:
+    spare = spare_for(layout, replicas, question.survive)
+    return price(question, (Part(layout=layout, limits=Limits(1, 1, 0.9), replicas=replicas, spare=spare),))
 
 
 def best_limits(bench: Workbench, one: Open, replicas: int, tally: Tally) -> Trial:

@@ -1,0 +1,147 @@
+"""What the decision was compared with: simple baselines, the best of each pool and layout, the Pareto front."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from planners.serving.candidates import Decision, Layout, Limits, Part, describe, gpus, usd_per_hour
+from planners.serving.decide import Check
+from planners.serving.search import Open, Tally, Trial, best_limits, open_layout, price, try_decision
+from planners.serving.bounds import Demand, fewest_replicas
+from planners.serving.serve import Workbench
+from specs.plan import Alternative
+
+DEAREST = 3.0
+"""Other pools are searched up to this multiple of the decision's cost."""
+BEYOND = 2
+"""Replicas beyond the decision that the Pareto front looks at."""
+
+
+def alternative(trial: Trial, note: str = "") -> Alternative:
+    """A trial as the plan shows it; latencies at the upper end of the interval."""
+    cost = usd_per_hour(trial.decision)
+    return Alternative(
+        decision=describe(trial.decision) + (f" ({note})" if note else ""), gpus=gpus(trial.decision),
+        usd_per_hour=cost if cost is None else round(cost, 4), breaks=breaks(trial),
+        ttft_p99_s=_rounded(trial.ttft_p99_s), tpot_p99_s=_rounded(trial.tpot_p99_s),
+        attainment=_rounded(trial.attainment),
+    )  # fmt: skip
+
+
+def breaks(trial: Trial) -> str | None:
+    """Which bound breaks most, with figures; None where the trial holds."""
+    if trial.holds:
+        return None
+    broken = [check for check in trial.verdict.checks if not check.holds]
+    worst: Check = max(broken, key=lambda check: check.ratio) if broken else trial.verdict.worst
+    return worst.text
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
+
+
+def next_cheaper(bench: Workbench, best: Trial, tally: Tally) -> Trial | None:
+    """The dearest decision below the answer's price, simulated to its end so that its figures can be shown."""
+    cost = price(bench.question, best.decision)
+    below = [trial for trial in tally.failed if price(bench.question, trial.decision) < cost]
+    if not below:
+        return None
+    nearest = max(below, key=lambda trial: (price(bench.question, trial.decision), trial.done))
+    return try_decision(bench, nearest.decision, stop=False)
+
+
+def baselines(bench: Workbench, asked: Demand, best: Trial, layouts: Iterable[Layout]) -> list[tuple[str, Trial]]:
+    """What simpler rules would choose, simulated: mean rate over throughput, and one whole node. [ours]"""
+    part = best.decision[0]
+    found = [("mean-rate sizing", _mean_rate(bench, asked, part))]
+    whole = [one for one in layouts if one.gpus == one.pool.gpus_per_node == one.parallel.tp and one.capacity]
+    for layout in [one for one in whole if one.pool.name == part.layout.pool.name][:1]:
+        opened = open_layout(bench, asked, layout, Tally())
+        if opened is not None:
+            found.append(("one whole node", _one(bench, opened)))
+    return found
+
+
+def _mean_rate(bench: Workbench, asked: Demand, part: Part) -> Trial:
+    """As many replicas as the mean demand keeps busy, by the closed forms that see no burst."""
+    bound = fewest_replicas(bench, asked, part.layout, part.limits)
+    replicas = int(np.ceil(max(bound.little_kv, bound.little_seqs, bound.work, 1e-9)))
+    decision = (Part(layout=part.layout, limits=part.limits, replicas=replicas),)
+    return try_decision(bench, decision, stop=False)
+
+
+def _one(bench: Workbench, opened: Open) -> Trial:
+    limits = Limits(*opened.limits[0][0])
+    return try_decision(bench, (Part(layout=opened.layout, limits=limits, replicas=1),), stop=False)
+
+
+def other_layouts(
+    bench: Workbench, asked: Demand, best: Trial, tally: Tally, layouts: Iterable[Layout]
+) -> list[Trial]:
+    """The fewest replicas of each other TP layout that hold, under the first limits of each token budget."""
+    found = []
+    own = best.decision[0].layout
+    most = price(bench.question, best.decision)[0] * DEAREST
+    for layout in layouts:
+        if layout == own or layout.parallel.pp > 1 or layout.parallel.ep > 1:
+            continue
+        opened = open_layout(bench, asked, layout, Tally())
+        if opened is not None:
+            trial = _fewest(bench, _few_limits(opened), tally, most)
+            found += [] if trial is None else [trial]
+    return found
+
+
+def _few_limits(opened: Open) -> Open:
+    kept: dict[int, tuple[Limits, int]] = {}
+    for limits, fewest in opened.limits:
+        kept.setdefault(limits.max_num_batched_tokens, (limits, fewest))
+    return Open(layout=opened.layout, fewest=opened.fewest, limits=tuple(kept.values()))
+
+
+def _fewest(bench: Workbench, opened: Open, tally: Tally, most: float) -> Trial | None:
+    failed = [len_of(trial) for trial in tally.failed if trial.decision[0].layout == opened.layout]
+    fewest = min(fewest for _, fewest in opened.limits)
+    for replicas in range(max([fewest, *(n + 1 for n in failed)]), opened.layout.capacity + 1):
+        part = Part(layout=opened.layout, limits=opened.limits[0][0], replicas=replicas)
+        if price(bench.question, (part,))[0] > most:
+            return None
+        trial = best_limits(bench, opened, replicas, Tally())
+        if trial.holds:
+            return trial
+    return None
+
+
+def len_of(trial: Trial) -> int:
+    """Replicas of a mixed trial."""
+    return trial.decision[0].replicas
+
+
+def beyond(bench: Workbench, best: Trial) -> list[Trial]:
+    """The decision with one and two more replicas: what the next money buys."""
+    if len(best.decision) > 1:
+        return []
+    part: Part = best.decision[0]
+    found = []
+    for extra in range(1, BEYOND + 1):
+        if part.replicas + part.spare + extra <= part.layout.capacity:
+            more: Decision = (
+                Part(layout=part.layout, limits=part.limits, replicas=part.replicas + extra, spare=part.spare),
+            )
+            found.append(try_decision(bench, more, stop=False))
+    return found
+
+
+def pareto(bench: Workbench, trials: Iterable[Trial]) -> list[Trial]:
+    """Of the trials that ran to their end, those that no other beats in both cost and p99 TTFT, cheapest first."""
+    known = [trial for trial in trials if trial.ttft_p99_s is not None]
+    known.sort(key=lambda trial: (price(bench.question, trial.decision), trial.ttft_p99_s))
+    front: list[Trial] = []
+    for trial in known:
+        assert trial.ttft_p99_s is not None
+        if not front or trial.ttft_p99_s < (front[-1].ttft_p99_s or 0.0):
+            front.append(trial)
+    return front

@@ -1,0 +1,263 @@
+"""The plan of a decision that was found: expected figures, reasons, evidence, validity, difference to what runs now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from planners.serving.bounds import Demand
+from planners.serving.candidates import (
+    MAX_NUM_BATCHED_TOKENS,
+    MAX_NUM_SEQS,
+    MEMORY_FRACTIONS,
+    Decision,
+    Layout,
+    Part,
+    describe,
+    gpus,
+    stranded_gpus,
+    usd_per_hour,
+)
+from planners.serving.compared import alternative, baselines, beyond, next_cheaper, other_layouts, pareto
+from planners.serving.decide import few_notes, observed
+from planners.serving.difference import difference
+from planners.serving.expected import Expectation, expect, expected, rounded
+from planners.serving.question import OnProgress, Question
+from planners.serving.search import Tally, Trial
+from planners.serving.serve import Workbench
+from planners.serving.whatif import Headroom, first_to_break, headroom, what_if
+from predictors.serving import Run
+from predictors.workload import statistics
+from specs.base import Metadata
+from specs.deployment import DeploymentInPlan, Role, Roles
+from specs.plan import Evidence, ServingDecision, ServingPlan, ServingWhy, Status
+
+VALID_DAYS = 90
+"""Prices and engine versions are taken to stand this long after the newest price. [assumed]"""
+WINDOW_S = 60.0
+
+
+def report(
+    bench: Workbench,
+    asked: Demand,
+    layouts: Sequence[Layout],
+    best: Trial,
+    tally: Tally,
+    current: Path | None,
+    started: float,
+    on_progress: OnProgress,
+) -> ServingPlan:
+    """Write the plan of ``best``; ``started`` is the process time at which planning began."""
+    question, decision = bench.question, best.decision
+    on_progress(0, 4, "expected figures")
+    found = expect(bench, decision)
+    on_progress(1, 4, "headroom")
+    load = headroom(bench, decision)
+    on_progress(2, 4, "alternatives")
+    why = reasons(bench, asked, layouts, best, tally, found, load)
+    on_progress(4, 4, "done")
+    deployments = tuple(deployments_of(bench, decision))
+    notes = (*why.notes, *difference(deployments, current, question.base))
+    return ServingPlan(
+        metadata=metadata(question),
+        status=Status(outcome="optimal", reason=reason(best, tally), solver=solver(tally, started)),
+        valid=validity(question, load),
+        decision=ServingDecision(
+            deployments=deployments, gpus=gpus(decision), usd_per_hour=usd_per_hour(decision)
+        ),
+        expected=expected(question, decision, found),
+        why=why.model_copy(update={"notes": notes}),
+        evidence=evidence_of(bench, decision),
+    )  # fmt: skip
+
+
+def reasons(
+    bench: Workbench,
+    asked: Demand,
+    layouts: Sequence[Layout],
+    best: Trial,
+    tally: Tally,
+    found: Expectation,
+    load: Headroom,
+) -> ServingWhy:
+    """Binding constraint, next cheaper, what was compared, Pareto front, what-if, and what failed."""
+    question = bench.question
+    cheaper = next_cheaper(bench, best, tally)
+    others = other_layouts(bench, asked, best, tally, layouts)
+    simple = baselines(bench, asked, best, layouts)
+    dearer = beyond(bench, best)
+    front = pareto(bench, [best, *dearer, *others, *([cheaper] if cheaper else [])])
+    first, multiple = first_to_break(bench, best.decision, load)
+    compared = [*(alternative(trial, note) for note, trial in simple), *(alternative(trial) for trial in others)]
+    breaks_first = f"{first} breaks it first, at {multiple:.2f} ×" if multiple else "nothing up to 2 × breaks it"
+    return ServingWhy(
+        binding=best.verdict.worst.name, headroom=rounded(load.holds),
+        headroom_high=None if load.breaks is None else rounded(load.breaks),
+        next_cheaper=alternative(cheaper) if cheaper else None, compared=tuple(compared),
+        pareto=tuple(alternative(trial) for trial in front), what_if=tuple(what_if(bench, best.decision)),
+        failed=tuple(alternative(trial) for trial in tally.failed), candidates=candidate_text(question),
+        load=load_figures(question) | burst_of(question, best, found.run),
+        bounds=bound_figures(tally, best.decision) | {"breaks_first": breaks_first},
+        notes=(*few_notes(found.run), *placement_notes(question, best.decision), *outside_note(found.run)),
+    )  # fmt: skip
+
+
+def reason(best: Trial, tally: Tally) -> str:
+    """The outcome in one sentence."""
+    check = best.verdict.worst
+    parts = [f"{describe(best.decision)} holds every bound ({check.text} at the upper end)"]
+    if tally.failed:
+        dearest = tally.failed[-1]
+        parts.append(f"all {len(tally.failed)} cheaper candidates that closed forms left open fail, {describe(dearest.decision)} last")
+    else:
+        parts.append("closed forms rule out everything cheaper")
+    return "; ".join(parts)
+
+
+def solver(tally: Tally, started: float) -> dict[str, float | int | str]:
+    """The solver's own figures; ``seconds`` is CPU time."""
+    return {
+        "method": "cost-ordered search, closed-form bounds, simulation", "evaluated": tally.evaluated,
+        "pruned": tally.pruned, "gap": 0.0, "seconds": round(time.process_time() - started, 2),
+    }  # fmt: skip
+
+
+def metadata(question: Question) -> Metadata:
+    """Name, time, version and the inputs' digests."""
+    try:
+        ours = version("tonnage")
+    except PackageNotFoundError:
+        ours = "unknown"
+    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Metadata(name=question.name, created=created, tonnage=ours, inputs=question.inputs)
+
+
+def deployments_of(bench: Workbench, decision: Decision) -> list[DeploymentInPlan]:
+    """The decision as deployments: roles in one, parts of a mix each their own with the prompts they serve."""
+    if any(part.role != "mixed" for part in decision):
+        return [_with_roles(bench, decision[0], decision[1])]
+    found = []
+    for part in decision:
+        own = bench.deployment(part.layout, part.limits, part.replicas + part.spare)
+        if part.prompts is not None:
+            ranges = ", ".join(f"{low}–{high - 1}" for low, high in part.prompts)
+            own = own.model_copy(update={"labels": {"prompt_tokens": ranges}})
+        found.append(own)
+    return found
+
+
+def _with_roles(bench: Workbench, prefill: Part, decode: Part) -> DeploymentInPlan:
+    own = bench.deployment(prefill.layout, prefill.limits, 1)
+    roles = Roles(
+        prefill=Role(replicas=prefill.replicas + prefill.spare, parallel=prefill.layout.parallel),
+        decode=Role(replicas=decode.replicas + decode.spare, parallel=decode.layout.parallel),
+        transfer_gb_per_s=bench.transfer_gb_per_s,
+    )
+    return own.model_copy(update={"roles": roles})
+
+
+def validity(question: Question, load: Headroom) -> str:
+    """Until when, and under which assumptions, the plan stands."""
+    dates = [pool.usd_per_gpu_hour.date for pool in question.cluster.pools if pool.usd_per_gpu_hour]
+    until = _after(max(dates)) if dates else None
+    when = f"until {until} ({VALID_DAYS} days after the newest price)" if until else "while nothing below changes"
+    engine = question.engine
+    return (
+        f"{when}; while the load stays within {load.holds:.2f} × of the planned arrivals with their lengths and bursts, "
+        f"{engine.name} {engine.version} runs with the planned limits, and prices stay"
+    )
+
+
+def _after(day: str) -> str | None:
+    try:
+        return (date.fromisoformat(day) + timedelta(days=VALID_DAYS)).isoformat()
+    except ValueError:
+        return None
+
+
+def evidence_of(bench: Workbench, decision: Decision) -> tuple[Evidence, ...]:
+    """What the step times and the memory of every part rest on, each entry once."""
+    found: list[Evidence] = []
+    for part in decision:
+        step, book = bench.step(part.layout, part.role), bench.memory(part.layout, part.limits, part.role)
+        notes = [
+            Evidence(quantity="step_time range", basis=step.tier, source="the surface's grids", note=note)
+            for note in step.range_notes
+        ]
+        found += [entry for entry in (*step.evidence, *notes, *book.evidence) if entry not in found]
+    for pool in {part.layout.pool.name: part.layout.pool for part in decision}.values():
+        if pool.usd_per_gpu_hour is not None:
+            paid = pool.usd_per_gpu_hour
+            found.append(Evidence(quantity=f"price of {pool.name}", basis="assumed", source=f"{paid.source}, {paid.date}"))
+    return tuple(found)
+
+
+def candidate_text(question: Question) -> str:
+    """The candidate set over which `optimal` is meant."""
+    pools = ", ".join(pool.name for pool in question.cluster.pools)
+    return (
+        f"pools {pools}; TP 1, 2, 4, 8 that divide the heads, within a node; PP 2, 4 where the link is slow or TP fills "
+        f"the node; EP = TP for experts; max_num_seqs {', '.join(map(str, reversed(MAX_NUM_SEQS)))}; "
+        f"max_num_batched_tokens {', '.join(map(str, reversed(MAX_NUM_BATCHED_TOKENS)))}; memory "
+        f"{', '.join(map(str, MEMORY_FRACTIONS))}; every number of replicas that fits; mixed roles; weights as published"
+    )
+
+
+def load_figures(question: Question) -> dict[str, float | str]:
+    """The workload's statistics."""
+    return {name: rounded(value) for name, value in statistics(question.requests).items()}
+
+
+def burst_of(question: Question, best: Trial, run: Run) -> dict[str, float | str]:
+    """When most of the requests came that are beyond the p99 of the binding figure, and how heavy that minute was."""
+    name = next((part for part in best.verdict.worst.name.split(".") if part.endswith("_s")), "ttft_s")
+    values = observed(run).get(name, run.ttft_s)
+    slow = run.arrival_s[values >= np.nanquantile(values, 0.99)]
+    span = float(run.arrival_s[-1] - run.arrival_s[0])
+    if question.closed_loop is not None or span < 2 * WINDOW_S or len(slow) == 0:
+        return {}
+    edges = np.arange(0.0, span + WINDOW_S, WINDOW_S)
+    at = int(np.histogram(slow, edges)[0].argmax())
+    inside = int(((run.arrival_s >= edges[at]) & (run.arrival_s < edges[at] + WINDOW_S)).sum())
+    ratio = inside / WINDOW_S / (len(run.arrival_s) / span)
+    return {"binding_burst_from_s": float(edges[at]), "binding_burst_rate_to_mean": rounded(ratio)}
+
+
+def bound_figures(tally: Tally, decision: Decision) -> dict[str, float | str]:
+    """The closed-form replicas of the chosen layout."""
+    bound = tally.bounds.get(decision[0].layout.label)
+    if bound is None:
+        return {}
+    return {
+        "replicas_at_least": bound.replicas, "by_kv_littles_law": rounded(bound.little_kv),
+        "by_sequences_littles_law": rounded(bound.little_seqs), "by_burst_prefill": rounded(bound.burst),
+        "by_mean_work": rounded(bound.work),
+    }  # fmt: skip
+
+
+def placement_notes(question: Question, decision: Decision) -> list[str]:
+    """GPUs that are taken or left over, and what may be lost."""
+    notes = []
+    for part in decision:
+        pool = part.layout.pool
+        taken, stranded = sum(pool.taken_by_node()), stranded_gpus(pool, part.layout.parallel)
+        if taken or stranded:
+            notes.append(
+                f"pool {pool.name}: {taken} GPUs are taken, {stranded} free ones lie in fragments below tp {part.layout.parallel.tp}"
+            )
+        if part.spare:
+            notes.append(f"{part.spare} of {part.replicas + part.spare} replicas are spare, to survive a lost {question.survive}")
+    return notes
+
+
+def outside_note(run: Run) -> list[str]:
+    """A sentence where steps lay beyond the grids of the surface."""
+    if run.steps_outside == 0:
+        return []
+    share = run.steps_outside / max(int(run.replicas.steps.sum()), 1)
+    return [f"{share:.1%} of the steps lay beyond the measured range of attention and go on along its last slope"]
