@@ -28,14 +28,14 @@ MEASUREMENTS = {
 
 
 def fit(runs: list[StartUp]) -> Coefficients:
-    """Fit all coefficients to ``runs``: the activation peak by robust least squares, graphs by a line, else medians."""
+    """Fit all coefficients to ``runs``: the activation peak by robust least squares, the rest by lines and medians."""
     copies, fixed = _fit_activations(runs)
     graphs_fixed, graphs_layer = _fit_graphs(runs)
+    alone, pipeline, tensor, peer, layer = _fit_non_torch(runs)
     return Coefficients(
         hidden_copies=copies, fixed_gib=fixed, graphs_fixed_gib=graphs_fixed, graphs_layer_mib=graphs_layer,
-        non_torch_gib=_median(runs, "non_torch_gib", lambda parallel: parallel.gpus == 1),
-        non_torch_tp_gib=_median(runs, "non_torch_gib", lambda parallel: parallel.tp > 1),
-        non_torch_pp_gib=_median(runs, "non_torch_gib", lambda parallel: parallel.pp > 1),
+        non_torch_gib=alone, non_torch_pp_gib=pipeline, non_torch_tp_gib=tensor, non_torch_peer_gib=peer,
+        non_torch_layer_mib=layer,
         context_gib=_median(runs, "context_gib", lambda parallel: parallel.gpus == 1),
         context_parallel_gib=_median(runs, "context_gib", lambda parallel: parallel.gpus > 1),
     )  # fmt: skip
@@ -72,6 +72,23 @@ def _fit_activations(runs: list[StartUp]) -> tuple[float, float]:
     return float(found.x[0]), float(found.x[1])
 
 
+def _fit_non_torch(runs: list[StartUp]) -> list[float]:
+    """GiB alone, in a pipeline, at TP 2, and per further peer; MiB per layer. Left-out kinds keep today's figure."""
+    layers = np.array([_place(run, fitted()).rank.layers for run in runs]) * MIB / GIB
+    cuts = [run.deployment.parallel for run in runs]
+    columns = np.array([[cut.gpus == 1, cut.pp > 1, cut.tp > 1, max(0, cut.tp - 2)] for cut in cuts], dtype=float)
+    work = np.column_stack([columns, layers])
+    measured: NDArray[np.float64] = np.array([run.non_torch_gib for run in runs])
+    today = fitted()
+    start = [today.non_torch_gib, today.non_torch_pp_gib, today.non_torch_tp_gib, today.non_torch_peer_gib, 1.0]
+
+    def errors(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        predicted: NDArray[np.float64] = work @ values
+        return predicted - measured
+
+    return [float(value) for value in least_squares(errors, start, loss="soft_l1", f_scale=0.01).x]
+
+
 def _fit_graphs(runs: list[StartUp]) -> tuple[float, float]:
     """Line through the graph memory against graphs x layers: intercept in GiB, slope in MiB."""
     work = [
@@ -90,9 +107,7 @@ def _place(run: StartUp, coefficients: Coefficients) -> Placement:
 
 
 def _median(runs: list[StartUp], field: str, keep: Callable[[Parallel], bool]) -> float:
-    """Median of a field over the runs to keep; today's coefficient where a left-out family had the only ones."""
-    values = [getattr(run, field) for run in runs if keep(run.deployment.parallel)]
-    return float(np.median(values)) if values else float(getattr(fitted(), field.replace("_gib", "_pp_gib")))
+    return float(np.median([getattr(run, field) for run in runs if keep(run.deployment.parallel)]))
 
 
 if __name__ == "__main__":

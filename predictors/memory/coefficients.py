@@ -26,6 +26,8 @@ class Coefficients:
     non_torch_gib: float
     non_torch_pp_gib: float
     non_torch_tp_gib: float
+    non_torch_peer_gib: float
+    non_torch_layer_mib: float
     context_gib: float
     context_parallel_gib: float
     graphs_fixed_gib: float

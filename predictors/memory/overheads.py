@@ -19,9 +19,11 @@ def total_bytes(device: DeviceSpec) -> float:
 
 def non_torch_bytes(place: Placement) -> float:
     """Kernels, libraries and communication buffers loaded while the engine profiles itself."""
-    if place.parallel.tp * place.parallel.dp > 1:
-        return place.fitted.non_torch_tp_gib * GIB
-    return (place.fitted.non_torch_pp_gib if place.parallel.pp > 1 else place.fitted.non_torch_gib) * GIB
+    fitted, group = place.fitted, place.parallel.tp * place.parallel.dp
+    layers = place.rank.layers * fitted.non_torch_layer_mib * MIB
+    if group > 1:
+        return (fitted.non_torch_tp_gib + (group - 2) * fitted.non_torch_peer_gib) * GIB + layers
+    return (fitted.non_torch_pp_gib if place.parallel.pp > 1 else fitted.non_torch_gib) * GIB + layers
 
 
 def context_bytes(place: Placement) -> float:
