@@ -35,7 +35,7 @@ lint: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m docs.generate
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 pytest: $(STAMP)
 	$(BIN)/pytest -m "not extras" --cov --cov-report=term
