@@ -161,7 +161,7 @@ def _first_bad_byte(data: bytes, start: int) -> int:
 def _from_header(path: Path, data: bytes) -> bytes:
     """Drop blank lines and comments above the header."""
     start = 0
-    while start < len(data) and (not data[start : start + 1].strip() or data[start : start + 1] == b"#"):
+    while start < len(data) and data[start] in b"\r\n#":
         start = data.find(b"\n", start) + 1 or len(data)
     if start == len(data):
         raise InputError(f"{path}: holds comments alone", cure="A trace needs a header and at least one request.")
