@@ -159,7 +159,7 @@ def _schedule_chunk(sequences: Records, tables: FloatArray, rep: Record, lane: R
     else:
         sequences[lane.step_tail].step_next = s
     lane.step_tail = s
-    seconds, outside = prefill_attention(tables, rep, chunk, seq.computed)
+    seconds, outside = prefill_attention(tables, rep, float(chunk), float(seq.computed))
     lane.prefill_s += seconds
     lane.outside += outside
     lane.step_tokens += chunk
@@ -205,7 +205,7 @@ def _launch(tables: FloatArray, rep: Record, lane: Record, now: float) -> float:
     decodes, gpu_s = lane.step_decodes, lane.prefill_s
     if decodes > 0:
         mean = lane.context / decodes + 1.0
-        seconds, outside = decode_attention(tables, rep, decodes, mean, lane.step_prefills > 0)
+        seconds, outside = decode_attention(tables, rep, float(decodes), mean, lane.step_prefills > 0)
         gpu_s += seconds
         lane.outside += outside
     tokens = decodes * (1 + rep.draft) + lane.step_tokens

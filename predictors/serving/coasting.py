@@ -25,7 +25,7 @@ def coast(w: World, lane: Record, horizon: float) -> None:
     if lane.step_prefills > 0 or rep.draft > 0 or rep.lanes > 1:
         return
     decoding, first, last_s = lane.decoding, lane.epoch, lane.last_s
-    rows = cell(w.tables, rep.batch_at, rep.batch_n, decoding)
+    rows = cell(w.tables, rep.batch_at, rep.batch_n, float(decoding))
     fixed_s = dense_time(w.tables, rep, decoding, decoding, True)
     end, epoch, free = w.lane_end_s[lane.number], first, rep.free
     mean, top, line = lane.context / decoding + 1.0, -1.0, (0.0, 0.0, 0.0, 0.0)
@@ -42,7 +42,7 @@ def coast(w: World, lane: Record, horizon: float) -> None:
             w.gaps[bucket] += decoding
             add_peak(w.peaks, lane, epoch + 1, gap_s)
         else:
-            bucket, low_s, high_s = add_gap(w.gaps, gap_s, decoding)
+            bucket, low_s, high_s = add_gap(w.gaps, gap_s, float(decoding))
             add_peak(w.peaks, lane, epoch + 1, gap_s)
         last_s, epoch, free, mean = end, epoch + 1, free - need, mean + 1.0
         if mean > top:

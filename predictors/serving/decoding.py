@@ -14,6 +14,7 @@ from predictors.serving.state import (
     GAP_FLOOR_S,
     NONE,
     PEAKS,
+    FloatArray,
     IntArray,
     Record,
     Records,
@@ -78,19 +79,19 @@ def record_gaps(w: World, lane: Record, now: float) -> None:
     """Count the gap before each token that the lane's decodes emit now, at step ``epoch`` + 1."""
     gap_s = now - lane.last_s
     if lane.decoding > lane.fresh:
-        add_gap(w.gaps, gap_s, lane.decoding - lane.fresh)
+        add_gap(w.gaps, gap_s, float(lane.decoding - lane.fresh))
         add_peak(w.peaks, lane, lane.epoch + 1, gap_s)
     s = lane.fresh_head
     while s != NONE:
         seq = w.sequences[s]
-        add_gap(w.gaps, now - seq.last_s, 1)
+        add_gap(w.gaps, now - seq.last_s, 1.0)
         seq.longest_gap_s = max(seq.longest_gap_s, now - seq.last_s)
         s = seq.fresh_next
     lane.fresh_head, lane.fresh = NONE, 0
 
 
 @inner
-def add_gap(gaps: IntArray, gap_s: float, count: int) -> tuple[int, float, float]:
+def add_gap(gaps: FloatArray, gap_s: float, count: float) -> tuple[int, float, float]:
     """Count so many gaps in the histogram; the bucket, and between which gaps it lies."""
     bucket = int(math.log(max(gap_s, GAP_FLOOR_S) / GAP_FLOOR_S) * GAP_BUCKETS_PER_E)
     bucket = min(bucket, GAP_BUCKETS - 1)

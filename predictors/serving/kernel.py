@@ -40,20 +40,21 @@ def _run_lanes(w: World, horizon: float) -> bool:
 
     Lanes that do not depend on each other run on their own; else only the earliest does, up to the next one's event.
     """
-    coupled = w.options[0].coupled
-    first, first_s, second_s = NONE, horizon, horizon
+    options = w.options[0]
+    earliest, earliest_s, second_s = options.entry_first, math.inf, horizon
     for lane_id in range(len(w.lane_end_s)):
         end_s = w.lane_end_s[lane_id]
-        if not coupled:
-            if end_s < horizon:
-                _run_lane(w, lane_id, horizon)
-        elif end_s < first_s:
-            first, first_s, second_s = lane_id, end_s, first_s
-        elif end_s < second_s:
-            second_s = end_s
-    if coupled and first != NONE:
-        _run_lane(w, first, second_s)
-    return w.options[0].stopped == 1 or (coupled == 1 and first != NONE)
+        if not options.coupled and end_s < horizon:
+            _run_lane(w, lane_id, horizon)
+        elif end_s < earliest_s:
+            second_s = min(second_s, earliest_s)
+            earliest, earliest_s = lane_id, end_s
+        else:
+            second_s = min(second_s, end_s)
+    if options.coupled and earliest_s < horizon:
+        _run_lane(w, earliest, second_s)
+        return True
+    return bool(options.stopped == 1)
 
 
 @inner

@@ -107,7 +107,7 @@ def bucket_remove(sequences: Records, slots: IntArray, lane: Record, s: int) -> 
 
 @inner
 def heap_push(events: Records, options: Record, time_s: float, s: int) -> None:
-    """Add a timed event: a transfer's end (s ≥ 0) or a client's next request (s = NONE)."""
+    """Add a timed event of request s."""
     child = options.heap
     options.heap += 1
     while child > 0:

@@ -53,28 +53,30 @@ def give_up(w: World, now: float) -> None:
     options = w.options[0]
     s = options.queue_seen
     if s < options.cursor and _is_queued(w.sequences[s]) and w.sequences[s].arrival_s + options.queue_timeout_s <= now:
-        _leave_queue(w, s, now, TIMED_OUT)
+        w.sequences[s].status = TIMED_OUT
+        _leave_queue(w, s, now)
     s = options.abort_seen
     if s < options.cursor and w.sequences[s].status == PENDING and w.sequences[s].arrival_s + options.abort_s <= now:
         _abort(w, s, now)
 
 
 @inner
-def _leave_queue(w: World, s: int, now: float, status: int) -> None:
+def _leave_queue(w: World, s: int, now: float) -> None:
     take_from_queue(w.sequences, w.replicas[w.replicas[w.sequences[s].replica].queue], s)
-    settle(w.sequences, w.events, w.tables, w.options[0], s, now, status)
+    settle(w.sequences, w.events, w.tables, w.options[0], s, now)
 
 
 @inner
 def _abort(w: World, s: int, now: float) -> None:
     """The client of request s leaves; a chunk being computed is computed to its end."""
     seq = w.sequences[s]
+    seq.status = ABORTED
     if seq.place == WAITING:
-        _leave_queue(w, s, now, ABORTED)
+        _leave_queue(w, s, now)
     elif seq.place == TRANSFERRING or (seq.place == PREFILLING and _is_in_step(w.sequences, w.lanes[seq.lane], s)):
-        settle(w.sequences, w.events, w.tables, w.options[0], s, now, ABORTED)
+        settle(w.sequences, w.events, w.tables, w.options[0], s, now)
     else:
-        finish(w, s, now, ABORTED)
+        finish(w, s, now)
 
 
 @inner

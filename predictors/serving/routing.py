@@ -9,7 +9,6 @@ from predictors.serving.compiled import inner
 from predictors.serving.lists import heap_pop, heap_push, push_back
 from predictors.serving.state import (
     LEAST_LOADED,
-    NONE,
     PENDING,
     PREFIX_AWARE,
     REJECTED,
@@ -31,10 +30,11 @@ least loaded replica (ours; cache-aware routers expose two thresholds of this ki
 def arrive(w: World, s: int, now: float) -> None:
     """Request s arrives at the router."""
     options = w.options[0]
-    r = _choose(w, w.sequences[s], 0, options.entry_count, options.turn)
+    r = _choose(w, w.sequences[s], options.entry_first, options.entry_count, options.turn)
     options.turn = (r + 1) % options.entry_count
     if w.replicas[w.replicas[r].queue].waiting >= options.max_waiting:
-        settle(w.sequences, w.events, w.tables, options, s, now, REJECTED)
+        w.sequences[s].status = REJECTED
+        settle(w.sequences, w.events, w.tables, options, s, now)
         return
     _enqueue(w, s, r, now)
 
@@ -126,7 +126,7 @@ def timed_event(w: World, now: float) -> None:
     """A client's next request, or the end of a transfer."""
     options = w.options[0]
     s = heap_pop(w.events, options)
-    if s == NONE:
+    if s == len(w.sequences):
         admit_next(w, now)
         return
     seq = w.sequences[s]
@@ -145,4 +145,4 @@ def start_clients(w: World) -> None:
     """Closed loop: the clients' first requests, all at once or evenly over the start spread."""
     options = w.options[0]
     for client in range(options.clients):
-        heap_push(w.events, options, options.start_spread_s * client / options.clients, NONE)
+        heap_push(w.events, options, options.start_spread_s * client / options.clients, len(w.sequences))

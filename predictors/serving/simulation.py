@@ -148,7 +148,7 @@ def _world(
     block = max(pool.limits.block_size_tokens for pool in roles)
     ring = 1 << int(sequences["output"].max()).bit_length()
     lanes = _lanes(replicas, block, ring)
-    slots = np.zeros((len(lanes), block + ring), dtype=np.int32)
+    slots = np.zeros((len(lanes), block + ring), dtype=np.int64)
     slots[:, block:] = state.NONE
     bounds = np.asarray(stop.request_bounds, dtype=np.float64)
     return World(
@@ -166,11 +166,11 @@ def _world(
         ),
         tables=np.concatenate([*tables, bounds.ravel()]),
         slots=slots,
-        numbers=np.concatenate([ids, accepted]).astype(np.int32),
+        numbers=np.concatenate([ids, accepted]).astype(np.int64),
         events=_filled(state.EVENT, len(requests) + 1),
         cached=_filled(state.CACHED, len(replicas) * distinct),
         peaks=_filled(state.PEAK, len(lanes) * state.PEAKS),
-        gaps=np.zeros(state.GAP_BUCKETS, dtype=np.int64),
+        gaps=np.zeros(state.GAP_BUCKETS),
     )
 
 
@@ -268,9 +268,9 @@ def _prefixes(requests: Requests, pool: Pool) -> tuple[IntArray, IntArray, int]:
 
 def _accepted(speculative: Speculative | None, seed: int) -> IntArray:
     if speculative is None:
-        return np.zeros(1, dtype=np.int32)
+        return np.zeros(1, dtype=np.int64)
     draws = np.random.default_rng(seed).random((ACCEPTANCE_DRAWS, speculative.draft_tokens)) < speculative.acceptance
-    return np.cumprod(draws, axis=1).sum(axis=1).astype(np.int32)
+    return np.cumprod(draws, axis=1).sum(axis=1)
 
 
 def _set_policies(
@@ -313,7 +313,7 @@ def _collect(world: World) -> Run:
         class_index=seq["kind"].astype(np.int64),
         replicas=_totals(world.replicas),
         gap_edges_s=state.GAP_FLOOR_S * np.exp(names / state.GAP_BUCKETS_PER_E),
-        gap_counts=world.gaps,
+        gap_counts=world.gaps.astype(np.int64),
         longest_queue=int(world.replicas["longest_queue"].max()),
         steps_outside=int(world.lanes["outside"].sum()),
         stopped_early=bool(world.options["stopped"][0]),

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int32]
+IntArray = npt.NDArray[np.int64]
 Record = Any
 """One element of a record array: ``record.field`` reads and writes in place, compiled or not."""
 Records = Any
@@ -37,15 +37,15 @@ PEAKS = 4096
 """Falling maxima kept per lane, from which a request's longest gap is read; when full, the two oldest are merged."""
 
 
-def _layout(integers: str, floats: str = "", kind: str = "i8") -> np.dtype[Any]:
-    return np.dtype([(name, kind) for name in integers.split()] + [(name, "f8") for name in floats.split()])
+def _layout(integers: str, floats: str = "") -> np.dtype[Any]:
+    fields = [(name, "i8") for name in integers.split()] + [(name, "f8") for name in floats.split()]
+    return np.dtype(fields, align=True)
 
 
 SEQUENCE = _layout(
     "prompt output hit kind status place replica lane next prev bucket_next bucket_prev step_next fresh_next target "
     "computed chunk emitted kv epoch shared preemptions missed cached hash_at hash_count",
     "arrival_s started_s first_s last_s finish_s longest_gap_s",
-    kind="i4",
 )
 """One request. While it decodes, ``emitted`` and ``kv`` are what they were at step ``epoch`` of its lane; each later
 step of the lane adds one to both."""
@@ -67,17 +67,17 @@ REPLICA = _layout(
 )
 """One replica: its queue, KV blocks and totals, its limits, and where its step-time surface lies in the tables."""
 
-CACHED = _layout("resident users next prev", kind="i4")
+CACHED = _layout("resident users next prev")
 """One prefix block of one replica: whether it is held, by how many sequences, its place in the eviction order."""
 
 EVENT = _layout("sequence", "time_s")
-"""A timed event: the end of a transfer, or (sequence NONE) a client's next request."""
+"""A timed event: the end of a transfer; or, with the number of requests as its sequence, a client's next request."""
 
 PEAK = _layout("epoch", "gap_s")
 """A gap longer than all gaps of the lane after it."""
 
 OPTIONS = _layout(
-    "router closed coupled cursor heap max_waiting queue_seen abort_seen entry_count decode_first decode_count turn "
+    "router closed coupled cursor heap max_waiting queue_seen abort_seen entry_first entry_count decode_first decode_count turn "
     "decode_turn allowed_misses allowed_ttft allowed_tpot allowed_e2e misses over_ttft over_tpot over_e2e stopped "
     "bounds_at accepted_at accepted_count clients",
     "queue_timeout_s abort_s client_delay_s start_spread_s transfer_s transfer_token_s ttft_s tpot_s e2e_s",
@@ -108,5 +108,5 @@ class World(NamedTuple):
     """[replicas × distinct prefix blocks]."""
     peaks: Records
     """[lanes × PEAKS]."""
-    gaps: npt.NDArray[np.int64]
+    gaps: FloatArray
     """[GAP_BUCKETS] every inter-token gap."""

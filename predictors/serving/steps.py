@@ -45,7 +45,8 @@ def _emit_decodes(w: World, lane: Record, now: float) -> None:
     s = w.slots[lane.number, finish_slot(lane, lane.epoch)]
     while s != NONE:
         following = w.sequences[s].bucket_next
-        finish(w, s, now, DONE)
+        w.sequences[s].status = DONE
+        finish(w, s, now)
         s = following
 
 
@@ -64,7 +65,8 @@ def _complete_chunk(w: World, lane: Record, s: int, now: float) -> None:
         return
     _emit_from_prompt(w, seq, now)
     if seq.emitted >= seq.output:
-        finish(w, s, now, DONE)
+        seq.status = DONE
+        finish(w, s, now)
     elif rep.role == PREFILL:
         _hand_over(w, lane, s, now)
     else:
@@ -79,7 +81,7 @@ def _emit_from_prompt(w: World, seq: Record, now: float) -> None:
         seq.first_s = now
         _judge_first(w.tables, w.options[0], seq)
     else:
-        add_gap(w.gaps, now - seq.last_s, 1)
+        add_gap(w.gaps, now - seq.last_s, 1.0)
         seq.longest_gap_s = max(seq.longest_gap_s, now - seq.last_s)
     seq.last_s = now
 
@@ -95,21 +97,19 @@ def _hand_over(w: World, lane: Record, s: int, now: float) -> None:
 
 
 @inner
-def finish(w: World, s: int, now: float, status: int) -> None:
-    """A running request ends."""
+def finish(w: World, s: int, now: float) -> None:
+    """A running request ends; its status is set."""
     stop_running(w, s)
-    settle(w.sequences, w.events, w.tables, w.options[0], s, now, status)
+    settle(w.sequences, w.events, w.tables, w.options[0], s, now)
 
 
 @inner
-def settle(
-    sequences: Records, events: Records, tables: FloatArray, options: Record, s: int, now: float, status: int
-) -> None:
-    """Note how and when request s ended; in a closed loop its client sends the next."""
+def settle(sequences: Records, events: Records, tables: FloatArray, options: Record, s: int, now: float) -> None:
+    """Note when request s, whose status is set, ended; in a closed loop its client sends the next."""
     seq = sequences[s]
-    seq.place, seq.status, seq.finish_s = NOWHERE, status, now
+    seq.place, seq.finish_s = NOWHERE, now
     if options.closed:
-        heap_push(events, options, now + options.client_delay_s, NONE)
+        heap_push(events, options, now + options.client_delay_s, len(sequences))
     _judge(tables, options, seq)
 
 
