@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "catalog": "Show the devices and models that are known, each figure with its source.",
 }
 
+INTERRUPTION = "interrupted, nothing was written"
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 DEFECT = """error: this is a defect of tonnage, not of your input: {name}: {error}
@@ -60,7 +61,7 @@ def at_the_door(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except KeyboardInterrupt:
-        typer.echo("interrupted, nothing was written", err=True)
+        typer.echo(INTERRUPTION, err=True)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -116,6 +117,9 @@ def run() -> None:
 
 def report_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Say how to report an error that is ours; the traceback is shown only on request."""
+    if kind is KeyboardInterrupt:  # before the door was reached
+        print(INTERRUPTION, file=sys.stderr)  # noqa: T201
+        return
     print(DEFECT.format(name=kind.__name__, error=error), file=sys.stderr)  # noqa: T201
     if os.environ.get("TONNAGE_TRACEBACK"):
         sys.__excepthook__(kind, error, trace)

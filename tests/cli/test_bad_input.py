@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from tests.cli.conftest import CLUSTER, DEPLOYMENT, TRACE, WORKLOAD
+from tests.cli.conftest import DEPLOYMENT, TRACE
 
 Tonnage = Callable[..., Result]
 PLAN = ("plan", "serving", "workload.yaml", "--cluster", "cluster.yaml")
@@ -248,6 +248,5 @@ def test_a_check_needs_something_measured(tonnage: Tonnage) -> None:
 
 
 def test_good_documents_are_good(tonnage: Tonnage) -> None:
-    assert (CLUSTER, WORKLOAD) == (Path("cluster.yaml").read_text(), Path("workload.yaml").read_text())
     assert tonnage(*PLAN).exit_code == 0
     assert tonnage(*SERVING).exit_code == 0
