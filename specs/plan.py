@@ -83,6 +83,15 @@ class Alternative(Spec):
     attainment: float | None = None
 
 
+class BoundHeld(Spec):
+    """One bound of the SLO and the figure it was held against: at the upper end for the plan's confidence."""
+
+    name: str  # such as ttft_s.p99, attainment, chat.tpot_s.p95
+    bound: float
+    planned: float
+    holds: bool
+
+
 class WhatIf(Spec):
     """One change of the workload, whether the decision still holds, and what breaks."""
 
@@ -98,6 +107,9 @@ class ServingWhy(Spec):
     """The binding constraint, the next cheaper decision, the headroom, and what was compared."""
 
     binding: str | None = None
+    slo: tuple[BoundHeld, ...] = ()  # every bound
+    confidence: float | None = None  # one-sided, with which each bound holds
+    survives: str | None = None  # replica | node, where that was asked
     headroom: float | None = None  # largest multiple of the load that still holds
     headroom_high: float | None = None  # the search's upper limit where it still held
     next_cheaper: Alternative | None = None

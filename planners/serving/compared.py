@@ -8,7 +8,7 @@ import numpy as np
 
 from planners.serving.candidates import Decision, Layout, Limits, Part, describe, gpus, usd_per_hour
 from planners.serving.decide import Check
-from planners.serving.search import Open, Tally, Trial, best_limits, open_layout, price, try_decision
+from planners.serving.search import Open, Tally, Trial, open_layout, price, try_decision
 from planners.serving.bounds import Demand, fewest_replicas
 from planners.serving.serve import Workbench
 from specs.plan import Alternative
@@ -78,46 +78,45 @@ def _one(bench: Workbench, opened: Open) -> Trial:
     return try_decision(bench, (Part(layout=opened.layout, limits=limits, replicas=1),), stop=False)
 
 
-def other_layouts(
+def other_pools(
     bench: Workbench, asked: Demand, best: Trial, tally: Tally, layouts: Iterable[Layout]
 ) -> list[Trial]:
-    """The fewest replicas of each other TP layout that hold, under the first limits of each token budget."""
+    """The cheapest decision of each pool besides the answer's layout, under the answer's token budget.
+
+    For comparison only: pipelines and expert parallelism are left out, and what costs more than `DEAREST` times.
+    """
+    plain = [one for one in layouts if one.parallel.pp == one.parallel.ep == 1 and one != best.decision[0].layout]
     found = []
-    own = best.decision[0].layout
-    most = price(bench.question, best.decision)[0] * DEAREST
-    for layout in layouts:
-        if layout == own or layout.parallel.pp > 1 or layout.parallel.ep > 1:
-            continue
-        opened = open_layout(bench, asked, layout, Tally())
-        if opened is not None:
-            trial = _fewest(bench, _few_limits(opened), tally, most)
-            found += [] if trial is None else [trial]
+    for name in dict.fromkeys(one.pool.name for one in plain):
+        trial = _cheapest(bench, asked, best, tally, [one for one in plain if one.pool.name == name])
+        found += [trial] if trial is not None else []
     return found
 
 
-def _few_limits(opened: Open) -> Open:
-    kept: dict[int, tuple[Limits, int]] = {}
-    for limits, fewest in opened.limits:
-        kept.setdefault(limits.max_num_batched_tokens, (limits, fewest))
-    return Open(layout=opened.layout, fewest=opened.fewest, limits=tuple(kept.values()))
-
-
-def _fewest(bench: Workbench, opened: Open, tally: Tally, most: float) -> Trial | None:
-    failed = [len_of(trial) for trial in tally.failed if trial.decision[0].layout == opened.layout]
-    fewest = min(fewest for _, fewest in opened.limits)
-    for replicas in range(max([fewest, *(n + 1 for n in failed)]), opened.layout.capacity + 1):
-        part = Part(layout=opened.layout, limits=opened.limits[0][0], replicas=replicas)
-        if price(bench.question, (part,))[0] > most:
-            return None
-        trial = best_limits(bench, opened, replicas, Tally())
+def _cheapest(
+    bench: Workbench, asked: Demand, best: Trial, tally: Tally, layouts: list[Layout]
+) -> Trial | None:
+    question, limits = bench.question, best.decision[0].limits
+    most = price(question, best.decision)[0] * DEAREST
+    failed = {one.label: 0 for one in layouts}
+    for trial in tally.failed:
+        label = trial.decision[0].layout.label
+        failed[label] = max(failed.get(label, 0), trial.decision[0].replicas)
+    steps = []
+    for layout in layouts:
+        opened = open_layout(bench, asked, layout, Tally())
+        roomy = [one for one, _ in opened.limits if one.max_num_batched_tokens == limits.max_num_batched_tokens] if opened else []
+        if opened is None or not roomy:
+            continue
+        for replicas in range(max(opened.fewest, failed[layout.label] + 1), layout.capacity + 1):
+            decision = (Part(layout=layout, limits=roomy[0], replicas=replicas),)
+            if price(question, decision)[0] <= most:
+                steps.append((price(question, decision), layout.label, decision))
+    for _, _, decision in sorted(steps, key=lambda step: step[:2]):
+        trial = try_decision(bench, decision)
         if trial.holds:
             return trial
     return None
-
-
-def len_of(trial: Trial) -> int:
-    """Replicas of a mixed trial."""
-    return trial.decision[0].replicas
 
 
 def beyond(bench: Workbench, best: Trial) -> list[Trial]:

@@ -10,7 +10,7 @@ from planners.serving.candidates import Layout, device_of, layouts
 from planners.serving.question import Objective, OnProgress, Question, Survive, read_question
 from planners.serving.refusals import refused
 from planners.serving.report import report
-from planners.serving.search import Tally, cheapest_mixed, tighten
+from planners.serving.search import Tally, cheapest_mixed, sturdiest
 from planners.serving.serve import Workbench
 from specs.plan import ServingPlan
 from specs.profile import Basis
@@ -48,7 +48,8 @@ def plan(
     best = cheapest_mixed(bench, asked, offered, tally, progress)
     if best is None:
         return refused(bench, asked, offered, tally, started)
-    return report(bench, asked, offered, tighten(bench, best), tally, current, started, progress)
+    best = sturdiest(bench, tally.opened[best.decision[0].layout.label], best, tally)
+    return report(bench, asked, offered, best, tally, current, started, progress)
 
 
 def every_layout(question: Question) -> list[Layout]:

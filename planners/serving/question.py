@@ -108,8 +108,8 @@ def read_question(
     check_lengths(requests, model.max_context_tokens, limit=f"{model.name}'s context")
     _check_prices(offered.spec, objective, cluster)
     _check_slo(asked.spec, workload)
-    inputs = {path.name: f"sha256:{sha256(path)}" for path in (workload, cluster, *profiles)}
-    inputs |= {name: f"sha256:{digest}" for name, digest in load.inputs.items()}
+    inputs = {path.name: sha256(path) for path in (workload, cluster, *profiles)}
+    inputs |= load.inputs
     return Question(
         name=f"{asked.metadata.name}-on-{offered.metadata.name}", model=model, workload=asked.spec, load=load,
         requests=requests, closed_loop=closed_loop_of(asked.spec), cluster=offered.spec, base=cluster.parent,

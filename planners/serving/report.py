@@ -23,8 +23,8 @@ from planners.serving.candidates import (
     stranded_gpus,
     usd_per_hour,
 )
-from planners.serving.compared import alternative, baselines, beyond, next_cheaper, other_layouts, pareto
-from planners.serving.decide import few_notes, observed
+from planners.serving.compared import alternative, baselines, beyond, next_cheaper, other_pools, pareto
+from planners.serving.decide import Check, few_notes, observed
 from planners.serving.difference import difference
 from planners.serving.expected import Expectation, expect, expected, rounded
 from planners.serving.question import OnProgress, Question
@@ -35,7 +35,7 @@ from predictors.serving import Run
 from predictors.workload import statistics
 from specs.base import Metadata
 from specs.deployment import DeploymentInPlan, Role, Roles
-from specs.plan import Evidence, ServingDecision, ServingPlan, ServingWhy, Status
+from specs.plan import BoundHeld, Evidence, ServingDecision, ServingPlan, ServingWhy, Status
 
 VALID_DAYS = 90
 """Prices and engine versions are taken to stand this long after the newest price. [assumed]"""
@@ -88,7 +88,7 @@ def reasons(
     """Binding constraint, next cheaper, what was compared, Pareto front, what-if, and what failed."""
     question = bench.question
     cheaper = next_cheaper(bench, best, tally)
-    others = other_layouts(bench, asked, best, tally, layouts)
+    others = other_pools(bench, asked, best, tally, layouts)
     simple = baselines(bench, asked, best, layouts)
     dearer = beyond(bench, best)
     front = pareto(bench, [best, *dearer, *others, *([cheaper] if cheaper else [])])
@@ -96,7 +96,8 @@ def reasons(
     compared = [*(alternative(trial, note) for note, trial in simple), *(alternative(trial) for trial in others)]
     breaks_first = f"{first} breaks it first, at {multiple:.2f} ×" if multiple else "nothing up to 2 × breaks it"
     return ServingWhy(
-        binding=best.verdict.worst.name, headroom=rounded(load.holds),
+        binding=best.verdict.worst.name, slo=tuple(held(check) for check in best.verdict.checks),
+        confidence=question.confidence, survives=question.survive, headroom=rounded(load.holds),
         headroom_high=None if load.breaks is None else rounded(load.breaks),
         next_cheaper=alternative(cheaper) if cheaper else None, compared=tuple(compared),
         pareto=tuple(alternative(trial) for trial in front), what_if=tuple(what_if(bench, best.decision)),
@@ -105,6 +106,11 @@ def reasons(
         bounds=bound_figures(tally, best.decision) | {"breaks_first": breaks_first},
         notes=(*few_notes(found.run), *placement_notes(question, best.decision), *outside_note(found.run)),
     )  # fmt: skip
+
+
+def held(check: Check) -> BoundHeld:
+    """A check as the plan shows it."""
+    return BoundHeld(name=check.name, bound=check.bound, planned=rounded(check.value), holds=check.holds)
 
 
 def reason(best: Trial, tally: Tally) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,6 +27,8 @@ from planners.serving.serve import Workbench, serve
 from predictors.serving import Run
 from specs.errors import MissingHardwareError
 
+STRESS = 1.15
+"""Multiple of the load at which limits that all hold are compared."""
 FULL = 0.98
 """Share of a replica's KV blocks from which more memory could have changed the run."""
 
@@ -71,6 +73,7 @@ class Tally:
     refusals: list[Refusal] = field(default_factory=list)
     bounds: dict[str, Bound] = field(default_factory=dict)
     failed: list[Trial] = field(default_factory=list)
+    opened: dict[str, Open] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +232,7 @@ def cheapest_mixed(
             opened = open_layout(bench, asked, one, tally)
             if opened is not None:
                 at = _price_of(question, one, opened.fewest)
+                tally.opened[one.label] = opened
                 heapq.heappush(queue, (at, number, opened.fewest, opened))
             continue
         on_progress(tally.evaluated, 0, f"{replicas} × {one.layout.label}")
@@ -285,12 +289,37 @@ def _preference(trial: Trial) -> tuple[float, float, float]:
     return round(trial.verdict.slack, 2), -limits.memory, -limits.max_num_batched_tokens
 
 
-def tighten(bench: Workbench, trial: Trial) -> Trial:
-    """The same decision with the smallest max_num_seqs of the set that its run never reached."""
+def sturdiest(bench: Workbench, one: Open, best: Trial, tally: Tally) -> Trial:
+    """The answer under the limits that carry most: those with most slack when the load is `STRESS` times as high.
+
+    Every limit under which the answer holds keeps the SLO; which of them to deploy is decided here.
+    """
+    part = best.decision[0]
+    asked = bench.question.scaled(load=STRESS)
+    holding, trials = [], {}
+    for limits, fewest in one.limits:
+        if fewest <= part.replicas and not _same_as_tried(limits, trials):
+            decision = (replace(part, limits=limits),)
+            trials[limits] = try_decision(bench, decision, question=asked)
+            tally.evaluated += 1
+    ranked = sorted(trials.values(), key=_carries, reverse=True)
+    for trial in ranked:
+        holding = try_decision(bench, trial.decision)
+        if holding.holds:
+            return tighten(bench, holding, trial.peak_running)
+    return best
+
+
+def _carries(trial: Trial) -> tuple[bool, float, float, int]:
+    limits = trial.decision[0].limits
+    return not trial.verdict.stopped, round(trial.verdict.slack, 2), -limits.memory, trial.done
+
+
+def tighten(bench: Workbench, trial: Trial, peak_running: int) -> Trial:
+    """The same decision with the smallest max_num_seqs of the set that not even the stressed run reached."""
     part = trial.decision[0]
-    enough = [seqs for seqs in MAX_NUM_SEQS if trial.peak_running <= seqs <= part.limits.max_num_seqs]
-    if len(trial.decision) > 1 or not enough or min(enough) == part.limits.max_num_seqs:
+    enough = [seqs for seqs in MAX_NUM_SEQS if max(peak_running, trial.peak_running) <= seqs < part.limits.max_num_seqs]
+    if not enough or peak_running == 0:
         return trial
-    limits = part.limits._replace(max_num_seqs=min(enough))
-    other = try_decision(bench, (Part(layout=part.layout, limits=limits, replicas=part.replicas, spare=part.spare),))
+    other = try_decision(bench, (replace(part, limits=part.limits._replace(max_num_seqs=min(enough))),))
     return other if other.holds else trial
