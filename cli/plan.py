@@ -42,6 +42,9 @@ def serving(
         Literal["measured", "database", "calibrated"] | None,
         typer.Option(help="Refuse evidence that is weaker than this; the plan abstains."),
     ] = None,
+    profile: Annotated[
+        list[Path] | None, typer.Option(help="A LayerProfile that predictions may rest on; can be given again.")
+    ] = None,
     current: Annotated[
         Path | None, typer.Option(help="The Deployment that runs now; the plan shows the difference.")
     ] = None,
@@ -68,6 +71,7 @@ def serving(
             confidence=confidence,
             survive=survive,
             require=require,
+            profiles=tuple(profile or ()),
             current=current,
             seed=seed,
             on_progress=on_progress,

@@ -33,7 +33,7 @@ def import_(
     Example: tonnage profile import tables/ --form vidur --device a100-80gb --model llama-2-7b -w profile.yaml
     """
     from cli.output import emit, refuse_overwrite
-    from profilers.importers import import_profile
+    from profilers.importers.identify import import_profile
     from renderers.profile import profile_table
 
     refuse_overwrite(write, force)
