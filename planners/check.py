@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from predictors.deployment import Compiled, compile_deployment, evidence_of, serve
-from predictors.serving import ClosedLoop, Requests, Run
-from predictors.serving.arrivals import gamma_arrivals
-from predictors.serving.measures import Distribution, Measures, measure
+from predictors.deployment import compile_deployment, evidence_of
+from predictors.replay import LATENCIES, checked, replay
 from profilers.importers.results import read_measured
 from specs.base import Metadata
 from specs.catalog import find_device, find_model
@@ -23,7 +20,6 @@ from specs.plan import Percentiles, ServingPlan
 from specs.profile import LayerProfile
 from specs.reading import read_document, read_documents, sha256
 
-LATENCIES = ("ttft_s", "tpot_s", "e2e_s")
 FEW_REQUESTS = 200
 LOAD_DIFFERS = 0.1
 OnProgress = Callable[[float, float, str], None]
@@ -48,115 +44,24 @@ def check_measured(
     return _check_deployment(document, run, seed, on_progress or (lambda done, total, what: None))
 
 
-def requests_of_measured(measured: Measured, seed: int = 0) -> tuple[Requests, ClosedLoop | None, str]:
-    """Return the requests that the measured run sent, its closed loop, and a sentence that says how they were made.
-
-    Listed requests are replayed as they came. Where the list was cut, or has no times, the run's number of requests
-    is drawn: lengths from those listed, gamma arrivals at the rate and burstiness asked for.
-    """
-    if measured.complete and measured.arrival_s is not None:
-        requests = Requests(
-            arrival_s=measured.arrival_s, prompt_tokens=measured.prompt_tokens, output_tokens=measured.output_tokens
-        )
-        return requests, None, f"replayed the {measured.count} requests as they arrived"
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(measured.prompt_tokens), measured.count)
-    arrival_s, loop, how = np.zeros(measured.count), None, "all at once"
-    if measured.concurrency is not None:
-        loop, how = ClosedLoop(concurrency=measured.concurrency), f"with {measured.concurrency} in flight"
-    elif measured.rate_per_s is not None:
-        rate = measured.rate_per_s
-        unit = gamma_arrivals(1.0, cv=measured.cv, duration_s=measured.count * 2.0 + 100, seed=seed)
-        arrival_s, how = unit[: measured.count] / rate, f"at {rate:.3g} per second"
-    requests = Requests(
-        arrival_s=arrival_s[: measured.count],
-        prompt_tokens=measured.prompt_tokens[drawn[: len(arrival_s)]],
-        output_tokens=measured.output_tokens[drawn[: len(arrival_s)]],
-    )
-    return requests, loop, f"the list is not whole: drew {len(requests)} requests {how}"
-
-
 def _check_deployment(path: Path, measured: Measured, seed: int, on_progress: OnProgress) -> CheckReport:
     deployment = read_document(path, Deployment)
     spec, base = deployment.spec, path.parent
     profile = read_document(base / spec.profile, LayerProfile).spec if spec.profile else None
-    on_progress(0, 4, "compiling step times")
+    on_progress(0, 3, "compiling step times")
     compiled = compile_deployment(find_model(spec.model, base), find_device(spec.device, base), spec, profile=profile)
-    requests, loop, how = requests_of_measured(measured, seed)
-    error = max(time.relative_error for time in compiled.step_times)
-    factors = (1.0, 1.0 - error, 1.0 + error)
-    found: list[tuple[Run, Measures]] = []
-    for number, factor in enumerate(factors):
-        on_progress(1 + number, 4, f"replaying with step times × {factor:.2f}")
-        found.append(_replay(compiled, requests, loop, factor, seed))
-    latencies = {name: _latency(name, measured, found) for name in LATENCIES}
-    on_progress(4, 4, "done")
+    found = replay(compiled, measured, seed=seed, on_progress=on_progress)
     return CheckReport(
         metadata=Metadata(
             name=deployment.metadata.name, inputs={path.name: sha256(path), measured.name: measured.sha256}
         ),
         subject="deployment",
-        verdict=_deployment_verdict(latencies),
+        verdict=_deployment_verdict(found.latencies),
         measured_by=measured.tool,
         requests=measured.count,
-        notes=(how, *measured.notes, *_few(measured), *_range_notes(compiled, found[0][0])),
+        notes=(*found.notes, *measured.notes, *_few(measured)),
         evidence=evidence_of(compiled),
-        **latencies,
-    )
-
-
-def _replay(
-    compiled: Compiled, requests: Requests, loop: ClosedLoop | None, factor: float, seed: int
-) -> tuple[Run, Measures]:
-    run = serve(compiled, requests, closed_loop=loop, time_factor=factor, seed=seed)
-    return run, measure(run, prompt_tokens=requests.prompt_tokens, seed=seed)
-
-
-def _latency(name: str, measured: Measured, found: list[tuple[Run, Measures]]) -> CheckedLatency:
-    """Compare one latency; the interval joins step-time error and sampling error in quadrature. [ours]"""
-    if name == "tpot_s" and measured.tpot_by_tokens:
-        rows = [_by_tokens(run) for run, _ in found]
-        spans = [(row, row, row) for row in rows]
-    else:
-        spans = [_figures(getattr(measures, name)) for _, measures in found]
-    (value, low, high), (fast, _, _), (slow, _, _) = spans
-    checked = {}
-    for statistic in STATISTICS:
-        at = value[statistic]
-        below = math.hypot(max(0.0, at - fast[statistic]), at - low[statistic])
-        above = math.hypot(max(0.0, slow[statistic] - at), high[statistic] - at)
-        checked[statistic] = _checked(
-            at, measured.figures.get(name, {}).get(statistic), max(0.0, at - below), at + above
-        )
-    return CheckedLatency(**checked)
-
-
-def _figures(found: Distribution) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    values, lows, highs = (
-        {name: getattr(getattr(found, name), part) for name in STATISTICS} for part in ("value", "low", "high")
-    )
-    return values, lows, highs
-
-
-def _by_tokens(run: Run) -> dict[str, float]:
-    """Statistics of TPOT over tokens instead of requests, as guidellm gives them."""
-    defined = np.isfinite(run.tpot_s)
-    values = np.repeat(run.tpot_s[defined], run.tokens[defined])
-    return {"mean": float(values.mean())} | {f"p{q}": float(np.quantile(values, q / 100)) for q in (50, 90, 95, 99)}
-
-
-def _checked(predicted: float | None, measured: float | None, low: float | None, high: float | None) -> Checked:
-    if predicted is not None and not math.isfinite(predicted):
-        predicted = low = high = None
-    known = predicted is not None and measured is not None and measured > 0
-    inside = low <= measured <= high if low is not None and high is not None and measured is not None else None
-    return Checked(
-        predicted=predicted,
-        measured=measured,
-        error=predicted / measured - 1 if known and predicted is not None and measured is not None else None,
-        low=low,
-        high=high,
-        inside=inside,
+        **found.latencies,
     )
 
 
@@ -187,14 +92,6 @@ def _few(measured: Measured) -> tuple[str, ...]:
     return (f"{measured.count} requests: a p99 of fewer than {FEW_REQUESTS} rests on the one or two slowest",)
 
 
-def _range_notes(compiled: Compiled, run: Run) -> tuple[str, ...]:
-    notes = [note for time in compiled.step_times for note in time.range_notes]
-    if run.steps_outside:
-        share = run.steps_outside / max(1, int(run.replicas.steps.sum()))
-        notes.append(f"{share:.1%} of the steps lie beyond the step-time tables, which go on linearly")
-    return tuple(notes)
-
-
 def _check_plan(path: Path, measured: Measured) -> CheckReport:
     plan = read_document(path, ServingPlan)
     if plan.decision is None or plan.expected is None:
@@ -219,12 +116,12 @@ def _check_plan(path: Path, measured: Measured) -> CheckReport:
 
 
 def _stated(stated: Percentiles, figures: dict[str, float]) -> CheckedLatency:
-    checked = {}
+    compared = {}
     for statistic in STATISTICS:
         figure = getattr(stated, statistic)
         low, high = (figure.low, figure.high) if figure else (None, None)
-        checked[statistic] = _checked(figure.value if figure else None, figures.get(statistic), low, high)
-    return CheckedLatency(**checked)
+        compared[statistic] = checked(figure.value if figure else None, figures.get(statistic), low, high)
+    return CheckedLatency(**compared)
 
 
 def _plan_verdict(latencies: dict[str, CheckedLatency]) -> tuple[str, bool]:

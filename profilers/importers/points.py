@@ -1,81 +1,72 @@
-"""Reads a table of published closed-loop points."""
+"""Reads tables of published closed-loop points in their neutral CSV form."""
 
 from __future__ import annotations
 
+import csv
+import gzip
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from profilers.importers.cells import Cells
-from profilers.importers.trace_files import TraceFile, open_trace, read_columns
 from specs.errors import InputError
-from specs.points import Point, RolePoint
 from specs.reading import nearest
 
 REQUIRED = ("model", "precision", "tp", "pp", "isl", "osl", "concurrency", "ttft_ms", "tpot_ms")
-COUNTS = ("tp", "pp", "dp", "ep", "moe_tp")
-ROLES = ("prefill", "decode")
 OPTIONAL = (
-    "engine", "engine_version", "dp", "ep", "moe_tp", *(f"{role}_{part}" for role in ROLES for part in ("tp", "workers", "batch")),
-    "prompts_per_concurrency", "length_spread",
+    "engine", "engine_version", "dp", "ep", "moe_tp", "prefill_tp", "prefill_workers", "prefill_batch", "decode_tp",
+    "decode_workers", "decode_batch", "prompts_per_concurrency", "length_spread",
 )  # fmt: skip
+TEXTS = ("model", "precision", "engine", "engine_version")
 
 
-def read_points(path: str | Path) -> tuple[Point, ...]:
-    """Read a CSV of `model,precision,tp,pp,isl,osl,concurrency,ttft_ms,tpot_ms` and the optional columns.
+def read_points(path: Path) -> list[dict[str, str | float]]:
+    """Rows of the table: texts as they are, numbers as floats (NaN where empty), an empty precision as bf16.
 
-    Optional: `engine`, `engine_version`, `dp`, `ep`, `moe_tp`, `prefill_tp|_workers|_batch`, `decode_…`,
-    `prompts_per_concurrency`, `length_spread`. An empty precision is bf16, an empty degree 1, an empty measured time
-    unknown. Raises `InputError` naming row, column and value.
+    Raises InputError naming file, line and column for a missing column, a text where a number belongs, or a value
+    that is not positive.
     """
-    file = open_trace(path)
-    _check_columns(file)
-    known = [name for name in (*REQUIRED, *OPTIONAL) if name in file.names]
-    cells = Cells(file=file, frame=read_columns(file, known))
-    columns = {name: _column(cells, name) for name in known}
-    rows = cells.frame["row"].to_list()
-    return tuple(_point(row, {name: columns[name][n] for name in known}) for n, row in enumerate(rows))
+    rows: list[dict[str, str | float]] = []
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            _check_header(path, list(reader.fieldnames or []))
+            for line, row in enumerate(reader, start=2):
+                rows.append(_row(path, line, row))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}", cure="Give a UTF-8 CSV file of points.") from None
+    if not rows:
+        raise InputError(f"{path}: holds no point", cure=f"Its columns are {', '.join(REQUIRED)}.")
+    return rows
 
 
-def _check_columns(file: TraceFile) -> None:
-    missing = [name for name in REQUIRED if name not in file.names]
-    if missing:
-        hints = ", ".join(f"{name!r}{nearest(name, list(file.names))}" for name in missing)
-        raise InputError(
-            f"{file.path}: missing column {hints}; found {', '.join(file.names[:12])}",
-            cure=f"A table of points has {','.join(REQUIRED)}.",
-        )
+def _check_header(path: Path, names: list[str]) -> None:
+    for wanted in REQUIRED:
+        if wanted not in names:
+            raise InputError(f"{path}:1: column {wanted!r} is missing{nearest(wanted, names)}")
+    for name in names:
+        if name not in REQUIRED + OPTIONAL:
+            known = [*REQUIRED, *OPTIONAL]
+            raise InputError(f"{path}:1: unknown column {name!r}{nearest(name, known)}; known: {', '.join(known)}")
 
 
-def _column(cells: Cells, name: str) -> list[Any]:
-    """Text, or numbers with None where a cell is empty; refuses a number that cannot be."""
-    import polars as pl
-
-    text = cells.frame[name].cast(pl.String).str.strip_chars()
-    empty = (text.is_null() | (text == "")).fill_null(True).to_numpy()
-    if name in ("model", "precision", "engine", "engine_version"):
-        if name == "model":
-            cells.refuse(empty, name, "a model")
-        return [None if blank else str(value) for blank, value in zip(empty, text, strict=True)]
-    values = cells.numbers(name)
-    whole = name not in ("ttft_ms", "tpot_ms", "length_spread", "prompts_per_concurrency")
-    least = 0.0 if name.endswith("_batch") else (1.0 if whole else 1e-9)
-    wrong = ~np.isfinite(values) | (values < least) | (whole & (values != np.floor(values)))
-    if name == "length_spread":
-        wrong |= values > 1
-    required = name in ("isl", "osl", "concurrency")
-    cells.refuse(wrong & (required | ~empty), name, "a whole number of 1 or more" if whole else "a number above zero")
-    return [None if blank else (int(v) if whole else float(v)) for blank, v in zip(empty, values, strict=True)]
+def _row(path: Path, line: int, row: dict[str, str | None]) -> dict[str, str | float]:
+    found: dict[str, str | float] = {}
+    for name, text in row.items():
+        value = (text or "").strip()
+        if name in TEXTS:
+            found[name] = value or ("bf16" if name == "precision" else "")
+        else:
+            found[name] = _number(path, line, name, value)
+    return found
 
 
-def _point(row: int, cells: dict[str, Any]) -> Point:
-    given = {name: value for name, value in cells.items() if value is not None}
-    plain = {name: value for name, value in given.items() if not name.startswith(ROLES) and not name.endswith("_ms")}
-    times = {f"{name}_s": given[f"{name}_ms"] / 1e3 for name in ("ttft", "tpot") if f"{name}_ms" in given}
-    return Point(row=row, prefill=_role(given, "prefill"), decode=_role(given, "decode"), **plain, **times)
-
-
-def _role(given: dict[str, Any], role: str) -> RolePoint | None:
-    parts = {part: given[f"{role}_{part}"] for part in ("tp", "workers", "batch") if f"{role}_{part}" in given}
-    return RolePoint(**parts) if "tp" in parts else None
+def _number(path: Path, line: int, name: str, text: str) -> float:
+    if not text:
+        if name in REQUIRED:
+            raise InputError(f"{path}:{line}: {name}: empty", cure="Fill it in, or leave the row out.")
+        return float("nan")
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"{path}:{line}: {name}: expected a number, found {text!r}") from None
+    if not 0 < value < float("inf"):
+        raise InputError(f"{path}:{line}: {name}: must be positive, found {text}")
+    return value
