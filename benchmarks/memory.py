@@ -24,6 +24,8 @@ LINE = Line(
     best="llm-d-planner 0.84 / 7.8 / 16.7 %; tensor formulas with one activation term 0.4 / 0.5 / 0.5 %",
 )
 NOTES = (
+    "MXFP4 experts are counted by Marlin's padding; the Triton kernels that vLLM 0.19 prefers on Hopper pad differently"
+    " (gpt-oss-20b, TP 2: 1.2 % less than predicted).",
     "Pipeline-parallel logs print the KV bytes of a rank that does not sample; the smallest rank decides the blocks, so"
     " the ledger states that one: 1.3 % below the log, while the concurrency agrees.",
     "Of the failed runs the data keep no cause; `fits` means that memory does not explain the failure.",
