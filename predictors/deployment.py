@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from predictors.holes import refuse_holes
 from predictors.memory import MemoryLedger, kv_bytes_per_token, ledger
 from predictors.serving import (
     ClosedLoop,
@@ -23,7 +24,7 @@ from predictors.serving.measures import Measures, measure
 from predictors.step_time import StepTime, step_time
 from predictors.step_time.estimate import RoleName
 from predictors.workload import check_lengths
-from specs.deployment import DeploymentSpec, Roles
+from specs.deployment import DeploymentSpec, Role, Roles
 from specs.device import DeviceSpec
 from specs.errors import InfeasibleError
 from specs.model import ModelSpec
@@ -109,6 +110,8 @@ def compile_deployment(
     for book in ledgers:
         _refuse_unfit(book, model, device)
     times = tuple(step_time(model, device, deployment, profile=profile, role=role, require=require) for role in roles)
+    for role in roles:
+        refuse_holes(profile, model, _part(deployment, role).parallel)
     pools = tuple(
         _pool(deployment, role, book, time.surface)
         for role, book, time in zip(roles, ledgers, times, strict=True)
@@ -171,10 +174,15 @@ def evidence_of(compiled: Compiled) -> tuple[Evidence, ...]:
     return tuple(dict.fromkeys(entries))
 
 
+def _part(deployment: DeploymentSpec, role: RoleName) -> DeploymentSpec | Role:
+    part: DeploymentSpec | Role = deployment if role == "mixed" else getattr(deployment.roles, role)
+    return part
+
+
 def _pool(deployment: DeploymentSpec, role: RoleName, book: MemoryLedger, surface: StepSurface) -> Pool:
     """Replicas of one role. Each data-parallel rank schedules for itself and holds its own KV cache [std: vLLM]."""
     engine = deployment.engine
-    part = deployment if role == "mixed" else getattr(deployment.roles, role)
+    part = _part(deployment, role)
     limits = EngineLimits(
         max_num_seqs=engine.max_num_seqs,
         max_num_batched_tokens=engine.max_num_batched_tokens,

@@ -37,7 +37,7 @@ def change(name: str, old: str, new: str) -> None:
 @pytest.mark.parametrize("name", ["workload.yaml", "cluster.yaml", "trace.csv"])
 def test_a_missing_file_is_named(tonnage: Tonnage, name: str) -> None:
     Path(name).rename("elsewhere")
-    one_message(tonnage(*PLAN), name, "no such file")
+    one_message(tonnage(*PLAN), name, "no such")
 
 
 def test_a_wrong_kind_is_named(tonnage: Tonnage) -> None:
