@@ -64,6 +64,7 @@ def _capacity(gpu: GpuMemory) -> Iterator[Text]:
     blocks = f"{gpu.kv_blocks:,} blocks of {gpu.kv_bytes_per_block / 2**20:.3g} MiB"
     yield Text(f"KV cache     {gpu.kv_tokens:,} tokens, {blocks}")
     yield Text(f"concurrency  {gpu.max_concurrency:.2f} requests of {gpu.max_model_len:,} tokens")
-    yield Text(f"longest      one request of {gpu.largest_model_len:,} tokens fits")
+    if gpu.largest_model_len:
+        yield Text(f"longest      a request of up to {gpu.largest_model_len:,} tokens fits")
     if not gpu.fits:
         yield Text(f"missing      {gpu.shortfall_gib:.2f} GiB", style="red")

@@ -163,8 +163,8 @@ def _shortfall(request: float, device: float, length: int) -> tuple[float, str]:
     if max(request, device) <= 0:
         return 0.0, "fits"
     if request >= device:
-        return request, f"the KV cache lacks {request / GIB:.2f} GiB for one request of {length} tokens"
-    return device, f"the device lacks {device / GIB:.2f} GiB for CUDA context and graphs beside the engine's budget"
+        return request, f"{request / GIB:.2f} GiB are missing to hold the model and one request of {length} tokens"
+    return device, f"{device / GIB:.2f} GiB are missing for CUDA context and graphs beside the engine's budget"
 
 
 def _cache_item(kv_bytes: float, spread: float, assumed: bool) -> MemoryItem:

@@ -12,6 +12,7 @@ from specs.base import Metadata
 from specs.catalog import find_device, find_model
 from specs.deployment import Deployment, DeploymentSpec, Parallel, Roles
 from specs.device import DeviceSpec
+from specs.errors import InputError
 from specs.estimate import GpuMemory, MemoryEstimate, MemoryFigure
 from specs.model import ModelSpec
 from specs.reading import read_document, sha256
@@ -26,9 +27,12 @@ def estimate(path: str | Path) -> MemoryEstimate:
     """
     path = Path(path)
     document = read_document(path, Deployment)
-    model = find_model(document.spec.model, path.parent)
-    device = find_device(document.spec.device, path.parent)
-    return memory_estimate(model, device, document.spec, document.metadata.name, {path.name: sha256(path)})
+    try:
+        model = find_model(document.spec.model, path.parent)
+        device = find_device(document.spec.device, path.parent)
+        return memory_estimate(model, device, document.spec, document.metadata.name, {path.name: sha256(path)})
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}", cure=error.cure) from None
 
 
 def memory_estimate(

@@ -16,8 +16,8 @@ Scales = Literal["none", "row", "block", "group"]
 BLOCK = 128  # side of the square that one scale covers in block-wise FP8 [std: DeepSeek-V3 checkpoint]
 MXFP4_GROUP = 32  # weights that share one 8-bit exponent [std: OCP MX specification 1.0]
 INT4_GROUP = 128  # usual group of GPTQ and AWQ checkpoints [std]
-# Marlin's tiles (gpt-oss-120b: 65.91 GiB here, 65.97 in vLLM's log); the Triton kernels that vLLM prefers on Hopper swizzle
-# instead, and took 0.3 to 2.4 % less in three logs.
+# Marlin's tiles (gpt-oss-120b: 65.91 GiB here, 65.97 in vLLM's log); the Triton kernels that vLLM prefers on Hopper
+# swizzle instead, and took 0.3 to 2.4 % less in three logs.
 MXFP4_HIDDEN_MULTIPLE = 256  # vLLM pads the hidden side of MXFP4 experts to it: 2880 becomes 3072 [std: vLLM mxfp4.py]
 MXFP4_WIDTH_MULTIPLE = 128  # and the feed-forward side of each rank to it [std: vLLM mxfp4.py]
 MIB = float(2**20)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from predictors.memory import estimate
 from renderers.memory import memory_table
+from specs.errors import InputError
 
 DOCUMENT = """
 apiVersion: tonnage/v1
@@ -38,6 +40,13 @@ def test_a_role_that_fits_and_one_that_does_not(tmp_path: Path) -> None:
     assert all(
         name in text for name in ("weights", "activations", "non-torch", "CUDA context", "CUDA graphs", "KV cache")
     )
+
+
+def test_a_deployment_that_cannot_be_cut_names_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "deployment.yaml"
+    path.write_text(DOCUMENT.replace("MODEL", "qwen3-14b").replace("tp: 8", "tp: 5"))
+    with pytest.raises(InputError, match=r"deployment.yaml: tensor parallelism 5 does not divide"):
+        estimate(path)
 
 
 def test_it_fits_a_hundred_columns(tmp_path: Path) -> None:
