@@ -55,17 +55,20 @@ def _block(
 
 
 def command(deployment: DeploymentInPlan, parallel: Parallel, connector: str | None = None) -> str:
-    """The command line of one replica."""
-    arguments = ["vllm", "serve", deployment.model, *_flags(deployment, parallel)]
+    """The command line of one replica, at most 100 columns wide."""
+    published = deployment.labels.get("published", deployment.model)
+    flags = _flags(deployment, parallel)
+    if published != deployment.model:
+        flags = ["--served-model-name", deployment.model, *flags]
     if connector:
-        arguments += ["--kv-transfer-config", CONNECTOR.format(role=connector)]
-    lines, line = [], "vllm serve " + shlex.quote(deployment.model)
-    for word in _pairs(arguments[3:]):
-        if len(line) + len(word) > 96:
-            lines.append(line + " \\")
-            line = "   "
-        line += f" {word}"
-    return "\n".join([*lines, line])
+        flags += ["--kv-transfer-config", CONNECTOR.format(role=connector)]
+    lines = ["vllm serve " + shlex.quote(published)]
+    for word in _pairs(flags):
+        if len(lines[-1]) + len(word) > 96:
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] += f" {word}"
+    return "\n".join(lines)
 
 
 def _pairs(words: list[str]) -> list[str]:

@@ -152,7 +152,7 @@ def deployments_of(bench: Workbench, decision: Decision) -> list[DeploymentInPla
         own = bench.deployment(part.layout, part.limits, part.replicas + part.spare)
         if part.prompts is not None:
             ranges = ", ".join(f"{low}–{high - 1}" for low, high in part.prompts)
-            own = own.model_copy(update={"labels": {"prompt_tokens": ranges}})
+            own = own.model_copy(update={"labels": own.labels | {"prompt_tokens": ranges}})
         found.append(own)
     return found
 

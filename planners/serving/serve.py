@@ -49,8 +49,14 @@ class Workbench:
         return DeploymentInPlan(
             model=self.question.workload.model, device=layout.pool.device, pool=layout.pool.name, replicas=replicas,
             router="prefix-aware" if self.question.router == "prefix-aware" else "least-loaded", roles=roles,
-            parallel=layout.parallel, engine=engine,
+            parallel=layout.parallel, engine=engine, labels=self._labels,
         )  # fmt: skip
+
+    @cached_property
+    def _labels(self) -> dict[str, str]:
+        """The id under which the model is published, for engines that load it by that."""
+        published = [alias for alias in self.question.model.aliases if "/" in alias]
+        return {"published": published[0]} if published else {}
 
     def step(self, layout: Layout, role: str = "mixed") -> StepTime:
         """The step time of one replica, compiled for the largest limits; raises what `step_time` raises."""
