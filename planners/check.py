@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from predictors.deployment import compile_deployment, evidence_of
+from predictors.point_rows import asked_of
+from predictors.points import Point, PointPrediction, predict_point
 from predictors.replay import LATENCIES, checked, replay
+from profilers.importers.evidence import evidence_in
+from profilers.importers.point_tables import read_points
 from profilers.importers.results import read_measured
 from specs.base import Metadata
 from specs.catalog import find_device, find_model
-from specs.check import Checked, CheckedLatency, CheckReport
+from specs.check import Checked, CheckedLatency, CheckedPoint, CheckReport
 from specs.deployment import Deployment
-from specs.errors import InputError
+from specs.errors import InfeasibleError, InputError
 from specs.measured import STATISTICS, Measured
-from specs.plan import Percentiles, ServingPlan
-from specs.profile import LayerProfile
+from specs.plan import Evidence, Percentiles, ServingPlan
+from specs.points import PointRow
+from specs.profile import LayerProfile, LayerProfileSpec
 from specs.reading import read_document, read_documents, sha256
 
 FEW_REQUESTS = 200
@@ -163,5 +169,73 @@ def _load_note(plan: ServingPlan, measured: Measured) -> tuple[str, ...]:
 def check_points(
     path: Path, device: str | None, *, evidence: Path | None = None, on_progress: OnProgress | None = None
 ) -> CheckReport:
-    """Hold predicted TTFT and TPOT against a CSV of published closed-loop points; `mape` is over all of them."""
-    raise NotImplementedError
+    """Hold predicted TTFT and TPOT against a CSV of published closed-loop points on ``device``.
+
+    ``evidence``: a folder of kernel tables or layer profiles; without it the calibrated roofline predicts. A point
+    whose model does not fit is left without prediction, and a note says so. Raises `InputError`.
+    """
+    rows = read_points(path)
+    if device is None:
+        raise InputError("check --points needs --device", cure="`tonnage catalog devices` lists them.")
+    gpu = find_device(device)
+    finder = evidence_in(evidence, gpu) if evidence else None
+
+    def profile_of(point: Point) -> LayerProfileSpec | None:
+        return finder(point.model, point.engine, point.engine_version, point.precision) if finder else None
+
+    points: list[CheckedPoint] = []
+    entries: Counter[str] = Counter()
+    notes: list[str] = []
+    for number, row in enumerate(rows):
+        point, harness = asked_of(row, path.parent)
+        try:
+            found: PointPrediction | None = predict_point(point, device=gpu, evidence=profile_of, harness=harness)
+        except (InfeasibleError, InputError) as refused:
+            notes.append(f"row {row.row}: {refused.message}")
+            found = None
+        entries.update([found.tier] if found else [])
+        points.append(_checked_point(row, found))
+        if on_progress:
+            on_progress(number + 1, len(rows), "predicting points")
+    mape = {name: _mape([getattr(point, f"{name}_s") for point in points]) for name in ("ttft", "tpot")}
+    return CheckReport(
+        metadata=Metadata(name=path.stem, inputs={path.name: sha256(path)}),
+        subject="points",
+        verdict=_points_verdict(mape, points),
+        measured_by=path.name,
+        requests=len(points),
+        mape={name: value for name, value in mape.items() if value is not None},
+        points=tuple(points),
+        notes=tuple(notes),
+        evidence=tuple(
+            Evidence(quantity="step_time", basis=tier, source=str(evidence or "roofline"), note=f"{count} points")
+            for tier, count in sorted(entries.items())
+        ),
+    )
+
+
+def _checked_point(row: PointRow, found: PointPrediction | None) -> CheckedPoint:
+    if found is None:
+        figures = {"ttft_s": checked(None, row.ttft_s, None, None), "tpot_s": checked(None, row.tpot_s, None, None)}
+    else:
+        ttft_s, tpot_s = (
+            (value / 1e3, low / 1e3, high / 1e3)
+            for value, (low, high) in ((found.ttft_ms, found.ttft_interval_ms), (found.tpot_ms, found.tpot_interval_ms))
+        )
+        figures = {
+            "ttft_s": checked(ttft_s[0], row.ttft_s, *ttft_s[1:]),
+            "tpot_s": checked(tpot_s[0], row.tpot_s, *tpot_s[1:]),
+        }
+    return CheckedPoint(row=row.row, columns=row.columns, **figures)
+
+
+def _mape(figures: list[Checked]) -> float | None:
+    errors = [abs(one.error) for one in figures if one.error is not None]
+    return float(np.mean(errors)) if errors else None
+
+
+def _points_verdict(mape: dict[str, float | None], points: list[CheckedPoint]) -> str:
+    parts = [f"{name.upper()} {value:.1%}" for name, value in mape.items() if value is not None]
+    if not parts:
+        return "nothing to compare: no point has both a prediction and a measurement"
+    return f"mean absolute error over {len(points)} points: {', '.join(parts)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,13 +15,13 @@ class RolePoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class PointRow:
     """One row of a table of points.
 
     ``isl`` and ``osl`` are prompt and output tokens, ``concurrency`` the requests in flight over all replicas;
     ``ttft_s`` and ``tpot_s`` are the measured means, None where the row gives none. What a row leaves out is None:
-    ``prompts_per_concurrency`` and ``length_spread`` (lengths lie between that share of ISL or OSL and all of it)
-    describe the harness.
+    ``prompts_per_concurrency`` and ``length_spread`` (lowest and highest length as shares of ISL and OSL) describe the
+    harness. ``columns`` are the row's cells as they stand.
     """
 
     row: int
@@ -40,6 +40,7 @@ class Point:
     prefill: RolePoint | None = None
     decode: RolePoint | None = None
     prompts_per_concurrency: float | None = None
-    length_spread: float | None = None
+    length_spread: tuple[float, float] | None = None
     ttft_s: float | None = None
     tpot_s: float | None = None
+    columns: dict[str, str | int | float] = field(default_factory=dict)
