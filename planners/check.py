@@ -28,6 +28,7 @@ from specs.reading import read_document, read_documents, sha256
 
 FEW_REQUESTS = 200
 LOAD_DIFFERS = 0.1
+REFUSALS_SHOWN = 5
 OnProgress = Callable[[float, float, str], None]
 
 
@@ -185,13 +186,13 @@ def check_points(
 
     points: list[CheckedPoint] = []
     entries: Counter[str] = Counter()
-    notes: list[str] = []
+    refusals: list[str] = []
     for number, row in enumerate(rows):
         point, harness = asked_of(row, path.parent)
         try:
             found: PointPrediction | None = predict_point(point, device=gpu, evidence=profile_of, harness=harness)
         except (InfeasibleError, InputError) as refused:
-            notes.append(f"row {row.row}: {refused.message}")
+            refusals.append(f"row {row.row}: {refused.message}")
             found = None
         entries.update([found.tier] if found else [])
         points.append(_checked_point(row, found))
@@ -206,7 +207,7 @@ def check_points(
         requests=len(points),
         mape={name: value for name, value in mape.items() if value is not None},
         points=tuple(points),
-        notes=tuple(notes),
+        notes=_left_out(refusals),
         evidence=tuple(
             Evidence(quantity="step_time", basis=tier, source=str(evidence or "roofline"), note=f"{count} points")
             for tier, count in sorted(entries.items())
@@ -227,6 +228,12 @@ def _checked_point(row: PointRow, found: PointPrediction | None) -> CheckedPoint
             "tpot_s": checked(tpot_s[0], row.tpot_s, *tpot_s[1:]),
         }
     return CheckedPoint(row=row.row, columns=row.columns, **figures)
+
+
+def _left_out(refusals: list[str]) -> tuple[str, ...]:
+    more = len(refusals) - REFUSALS_SHOWN
+    shown = [f"without prediction, {refusal}" for refusal in refusals[:REFUSALS_SHOWN]]
+    return (*shown, f"without prediction, {more} more points") if more > 0 else tuple(shown)
 
 
 def _mape(figures: list[Checked]) -> float | None:

@@ -117,5 +117,5 @@ class Cells:
         more = f" ({count:,} such rows)" if count > 1 else ""
         raise InputError(
             f"{self.file.path}: row {row}, {column}: found {shown}, expected {expected}{more}",
-            cure="Correct the row or remove it from the trace.",
+            cure="Correct the row or remove it from the file.",
         )

@@ -30,8 +30,8 @@ def read_points(path: str | Path) -> tuple[PointRow, ...]:
     """Read a CSV of `model,precision,tp,pp,isl,osl,concurrency,ttft_ms,tpot_ms` and the optional columns.
 
     Optional: `engine`, `engine_version`, `dp`, `ep`, `moe_tp`, `prefill_tp|_workers|_batch`, `decode_…`,
-    `prompts_per_concurrency`, `length_spread`. An empty precision is bf16, an empty degree 1, an empty measured time
-    unknown. A ``length_spread`` is a range (`0.8-1`), a width of up to a half (`0.2`: lengths from 0.8 to 1 of the
+    `prompts_per_concurrency`, `length_spread`. An empty precision is bf16, an empty or zero degree 1, an empty
+    measured time unknown. A ``length_spread`` is a range (`0.8-1`), a width of up to a half (`0.2`: lengths from 0.8 to 1 of the
     nominal; `0`: all equal) or a lower end above that (`0.8`). Raises `InputError` naming row, column and value.
     """
     file = open_trace(path)
@@ -67,11 +67,13 @@ def _column(cells: Cells, name: str) -> list[Any]:
         return _spreads(cells, name, text.fill_null("").to_list())
     values = cells.numbers(name)
     whole = name not in ("ttft_ms", "tpot_ms", "prompts_per_concurrency")
-    least = 0.0 if name.endswith("_batch") else (1.0 if whole else 1e-9)
+    degree = name in OPTIONAL and whole  # some tables write 0 for a degree that does not apply
+    least = 0.0 if degree else (1.0 if whole else 1e-9)
     wrong = ~np.isfinite(values) | (values < least) | (whole & (values != np.floor(values)))
     required = name in ("isl", "osl", "concurrency")
     cells.refuse(wrong & (required | ~empty), name, "a whole number of 1 or more" if whole else "a number above zero")
-    return [None if blank else (int(v) if whole else float(v)) for blank, v in zip(empty, values, strict=True)]
+    absent = empty | (degree & (values == 0))
+    return [None if blank else (int(v) if whole else float(v)) for blank, v in zip(absent, values, strict=True)]
 
 
 def _spreads(cells: Cells, name: str, texts: list[str]) -> list[tuple[float, float] | None]:
