@@ -11,15 +11,20 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from specs.base import Document
+from specs.check import CheckReport
 from specs.cluster import Cluster
 from specs.deployment import Deployment
 from specs.device import Device
+from specs.estimate import MemoryEstimate
 from specs.model import Model
 from specs.plan import ServingPlan
+from specs.prediction import ServingEstimate
 from specs.profile import LayerProfile
 from specs.workload import Workload
 
-KINDS: tuple[type[Document], ...] = (Workload, Cluster, Deployment, ServingPlan, LayerProfile, Device, Model)
+KINDS: tuple[type[Document], ...] = (
+    Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile, Device, Model,
+)  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",
     "_per_s": "per second", "_usd_per_hour": "USD per hour", "_tokens": "tokens", "_mhz": "MHz", "_w": "W",

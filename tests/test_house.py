@@ -115,9 +115,10 @@ def test_the_wheel_holds_the_rooms_and_runs_beside_decoys(tmp_path: Path) -> Non
     assert all(name.split("/")[0] in ("tonnage", "tonnage-0.1.0.dist-info") for name in names)
     assert not any("test" in name for name in names)
     (tmp_path / "cli.py").write_text("raise SystemExit('the decoy was imported')\n")
-    shown = run(sys.executable, "-m", "tonnage", "catalog", "devices", "h100-sxm", cwd=tmp_path, path=installed)
+    deployment = str(installed / "tonnage" / "sample_workloads" / "deployment.yaml")
+    shown = run(sys.executable, "-m", "tonnage", "predict", "memory", deployment, cwd=tmp_path, path=installed)
     assert shown.returncode == 0, shown.stderr
-    assert "name: h100-sxm" in shown.stdout
+    assert "kind: MemoryEstimate" in shown.stdout
 
 
 @pytest.mark.slow
