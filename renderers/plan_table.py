@@ -97,15 +97,16 @@ def _latencies(plan: ServingPlan, width: int) -> Iterator[str]:
         cells = "".join(f"{_seconds(getattr(values, level)):>9}" for level in LEVELS)
         interval = _interval(values, mine[0]) if wide and mine else ""
         yield f"  {label:{LABEL}}{cells}   {_bound(mine):<16}{interval}".rstrip()
-    attainment = [held for name, held in bounds.items() if name.endswith("attainment")]
+    attainment = [held for name, held in bounds.items() if name == "attainment"]
     if attainment:
         share = plan.expected.attainment
         interval = f"{share.low:.2%} – {share.high:.2%}" if wide and share.low is not None and share.high is not None else ""
         yield f"  {'attainment':{LABEL}}{share.value:>9.2%}{'':18}   {'≥ ' + format(attainment[0].bound, '.4g'):<16}{interval}".rstrip()
     for name, held in bounds.items():
         if name.split(".")[0] not in METRICS and name != "attainment":
-            sign = "≥" if name.endswith("attainment") else "≤"
-            yield f"  {name:<30}{held.planned:>12.4g}   {sign} {held.bound:g}"
+            share = name.endswith("attainment")
+            figure = f"{held.planned:.2%}" if share else _time(held.planned)
+            yield f"  {pretty(name):<32}{figure:>9}   {'≥' if share else '≤'} {f'{held.bound:g}' if share else _time(held.bound)}"
 
 
 def _bound(mine: list[BoundHeld]) -> str:

@@ -12,13 +12,12 @@ from planners.serving.decide import LEVELS, Check
 from planners.serving.question import Question
 from planners.serving.serve import Workbench
 from predictors.serving import Requests, StepSurface, simulate
-from specs.workload import PercentileBounds
+from specs.workload import PercentileBounds, Slo
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 WINDOWS = 256
 """Window edges between which bursts are looked for."""
-PROBES = 65
-"""Requests, by rank of their prompt, whose unloaded latency is simulated."""
 APART_S = 1e5
 
 
@@ -132,7 +131,7 @@ def _miss_share(question: Question, metrics: tuple[str, ...]) -> float:
     return max(found)
 
 
-def _loosest(question: Question, metrics: tuple[str, ...]) -> float:
+def loosest(question: Question, metrics: tuple[str, ...]) -> float:
     """The loosest bound that a request which may not miss keeps; infinite where a class has none."""
     found = []
     for slo in question.slos:
@@ -150,13 +149,13 @@ def _percentiles(bounds: PercentileBounds) -> dict[str, float]:
 def _allowed_span(question: Question) -> float:
     """Span of the arrivals and of what the bounds allow after the last; infinite where nothing bounds it."""
     requests = question.requests
-    first, each = _loosest(question, TTFT_BOUNDS), _loosest(question, TPOT_BOUNDS)
+    first, each = loosest(question, TTFT_BOUNDS), loosest(question, TPOT_BOUNDS)
     return float(requests.arrival_s[-1] - requests.arrival_s[0]) + first + each * float(requests.output_tokens.max())
 
 
 def _burst(question: Question, requests: Requests) -> float:
     """Prompt tokens per second of the heaviest window: they must be computed when its last TTFT bound ends."""
-    bound, miss = _loosest(question, TTFT_BOUNDS), _miss_share(question, TTFT_BOUNDS)
+    bound, miss = loosest(question, TTFT_BOUNDS), _miss_share(question, TTFT_BOUNDS)
     if not np.isfinite(bound):
         return 0.0
     kept = np.sort(np.argsort(requests.prompt_tokens, kind="stable")[: int(len(requests) * (1 - miss))])
@@ -174,50 +173,54 @@ def _burst(question: Question, requests: Requests) -> float:
 def unloaded(bench: Workbench, layout: Layout, limits: Limits) -> tuple[Check, ...]:
     """Bounds that one request alone already breaks: no number of replicas can hold them.
 
-    The request whose prompt has the rank of each percentile is served alone; TTFT and TPOT grow with the prompt.
+    Of each class the request whose prompt has the rank of a percentile is served alone: TTFT grows with the prompt,
+    and no step is shorter than the fastest decode step. Nothing is ruled out where prefixes are known by hash.
     """
     question = bench.question
-    requests = _uncached(question.requests)
-    if question.requests.prefix_id is not None or question.workload.classes:
+    if question.requests.prefix_id is not None:
         return ()
-    order = np.argsort(requests.prompt_tokens, kind="stable")
-    ranks = np.unique(np.linspace(0, len(order) - 1, PROBES).astype(int))
-    wanted = [int(np.ceil(level * len(order))) - 1 for level in LEVELS.values()]
-    chosen = order[np.unique(np.concatenate([ranks, wanted]))]
-    alone = Requests(
-        arrival_s=np.arange(len(chosen)) * APART_S, prompt_tokens=requests.prompt_tokens[chosen],
-        output_tokens=np.minimum(requests.output_tokens[chosen], 2),
-    )  # fmt: skip
-    part = Part(layout=layout, limits=limits, replicas=1)
-    run = simulate(alone, bench.pool(part, "planned"))
-    prompts = requests.prompt_tokens[chosen]
-    slo = question.workload.slo
-    broken = _broken(slo.ttft_s, "ttft_s", run.ttft_s, requests.prompt_tokens, prompts)
-    if slo.request.ttft_s is not None:
-        longest = np.quantile(requests.prompt_tokens, slo.attainment, method="lower")
-        at = int(np.searchsorted(prompts, longest, side="right")) - 1
-        if at >= 0 and run.ttft_s[at] > slo.request.ttft_s:
-            broken.append(Check(name="request.ttft_s", value=float(run.ttft_s[at]), bound=slo.request.ttft_s))
-    fastest = fastest_decode_s(bench.surface(layout, "planned"))
-    broken += [
-        Check(name=f"tpot_s.{level}", value=fastest, bound=bound)
-        for level, bound in slo.tpot_s.model_dump(exclude_none=True).items()
-        if fastest > bound
-    ]
-    if slo.request.tpot_s is not None and fastest > slo.request.tpot_s:
-        broken.append(Check(name="request.tpot_s", value=fastest, bound=slo.request.tpot_s))
-    return tuple(broken)
+    prompt = _uncached(question.requests).prompt_tokens
+    index = question.requests.class_index
+    classes = np.zeros(len(prompt), dtype=np.int64) if index is None else index
+    wanted = []
+    for number, (slo, name) in enumerate(zip(question.slos, question.class_names, strict=True)):
+        own = np.sort(prompt[classes == number])
+        if len(own):
+            wanted += [(f"{name}." if name else "", *one) for one in _wanted(slo, own)]
+    if not wanted:
+        return tuple(_too_slow_steps(question, fastest_decode_s(bench.surface(layout, "planned"))))
+    prompts = np.unique([tokens for _, _, tokens, _ in wanted])
+    seconds = dict(zip(prompts.tolist(), _alone(bench, layout, limits, prompts), strict=True))
+    checks = [Check(name=f"{p}{name}", value=float(seconds[tokens]), bound=bound) for p, name, tokens, bound in wanted]
+    checks += _too_slow_steps(question, fastest_decode_s(bench.surface(layout, "planned")))
+    return tuple(check for check in checks if not check.holds)
 
 
-def _broken(
-    bounds: PercentileBounds, metric: str, seconds: FloatArray, all_prompts: FloatArray, prompts: FloatArray
-) -> list[Check]:
+def _wanted(slo: Slo, prompts: IntArray) -> list[tuple[str, int, float]]:
+    """Name, prompt tokens and bound of each TTFT that must be held at a rank of the sorted ``prompts``."""
     found = []
-    for level, bound in bounds.model_dump(exclude_none=True).items():
-        if level == "mean":
-            continue
-        at_least = np.sort(all_prompts)[int(np.ceil(LEVELS[level] * len(all_prompts))) - 1]
-        at = int(np.searchsorted(prompts, at_least, side="right")) - 1
-        if seconds[at] > bound:
-            found.append(Check(name=f"{metric}.{level}", value=float(seconds[at]), bound=bound))
+    for level, bound in _percentiles(slo.ttft_s).items():
+        found.append((f"ttft_s.{level}", int(prompts[int(np.ceil(LEVELS[level] * len(prompts))) - 1]), bound))
+    if slo.request.ttft_s is not None:
+        rank = max(int(np.ceil(slo.attainment * len(prompts) - 1e-9)) - 1, 0)
+        found.append(("request.ttft_s", int(prompts[rank]), slo.request.ttft_s))
     return found
+
+
+def _alone(bench: Workbench, layout: Layout, limits: Limits, prompts: IntArray) -> FloatArray:
+    """TTFT of requests with these prompts, far apart."""
+    requests = Requests(
+        arrival_s=np.arange(len(prompts)) * APART_S, prompt_tokens=prompts,
+        output_tokens=np.ones(len(prompts), dtype=np.int64),
+    )  # fmt: skip
+    return simulate(requests, bench.pool(Part(layout=layout, limits=limits, replicas=1), "planned")).ttft_s
+
+
+def _too_slow_steps(question: Question, fastest_s: float) -> list[Check]:
+    checks = []
+    for slo, name in zip(question.slos, question.class_names, strict=True):
+        prefix = f"{name}." if name else ""
+        given = [(f"{prefix}tpot_s.{level}", bound) for level, bound in _percentiles(slo.tpot_s).items()]
+        given += [(f"{prefix}request.tpot_s", slo.request.tpot_s)] if slo.request.tpot_s is not None else []
+        checks += [Check(name=one, value=fastest_s, bound=bound) for one, bound in given]
+    return checks

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from planners.serving.bounds import demand
 from planners.serving.candidates import Layout, device_of, layouts
+from planners.serving.mix import cheapest_mix
 from planners.serving.question import Objective, OnProgress, Question, Survive, read_question
 from planners.serving.refusals import refused
 from planners.serving.report import report
+from planners.serving.roles import cheapest_roles
 from planners.serving.search import Tally, cheapest_mixed, sturdiest
 from planners.serving.serve import Workbench
 from specs.plan import ServingPlan
@@ -46,9 +48,12 @@ def plan(
     bench, tally = Workbench(question), Tally()
     asked, offered = demand(question), every_layout(question)
     best = cheapest_mixed(bench, asked, offered, tally, progress)
+    if best is not None:
+        best = sturdiest(bench, tally.opened[best.decision[0].layout.label], best, tally)
+    for cheaper in (cheapest_roles, cheapest_mix):
+        best = cheaper(bench, asked, offered, best, tally, progress) or best
     if best is None:
         return refused(bench, asked, offered, tally, started)
-    best = sturdiest(bench, tally.opened[best.decision[0].layout.label], best, tally)
     return report(bench, asked, offered, best, tally, current, started, progress)
 
 

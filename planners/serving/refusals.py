@@ -12,7 +12,10 @@ from planners.serving.search import Refusal, Tally, Trial, cheapest_mixed
 from planners.serving.serve import Workbench
 from specs.plan import ServingPlan, ServingWhy, Status
 
-GROWTH = (2, 4, 8)
+GROWTH = 16
+"""How much larger every pool is made when asking how many GPUs would do; the search goes by cost, so more is free."""
+NEAREST = ("replicas", "unloaded latency", "free GPUs", "evidence", "memory")
+"""Kinds of refusal, those that say most first."""
 MOST_CONFLICTS = 8
 
 
@@ -63,7 +66,8 @@ def conflicts_of(tally: Tally) -> list[str]:
         key = (one.layout.pool.name, one.constraint)
         if key not in found or one.shortfall < found[key].shortfall:
             found[key] = one
-    texts = [f"{one.layout.label}: {one.reason}" for one in found.values()]
+    ordered = sorted(found.values(), key=lambda one: (NEAREST.index(one.constraint), one.shortfall))
+    texts = [f"{one.layout.label}: {one.reason}" for one in ordered]
     last: dict[str, Trial] = {trial.decision[0].layout.label: trial for trial in tally.failed}
     shown = [alternative(trial) for trial in last.values()]
     return [f"{one.decision}: {one.breaks}, and no more replicas fit" for one in shown] + texts
@@ -98,11 +102,13 @@ def smallest_change(
 
 def _more_gpus(bench: Workbench, asked: Demand, layouts: Sequence[Layout]) -> str | None:
     """The cheapest decision if every pool had more nodes, all of them free."""
-    for factor in GROWTH:
-        found = cheapest_mixed(bench, asked, [grow(one, factor) for one in layouts], Tally(), lambda *_: None)
-        if found is not None:
-            part = found.decision[0]
-            pool = next(p for p in bench.question.cluster.pools if p.name == part.layout.pool.name)
-            free = sum(pool.free_by_node())
-            return f"pool {pool.name} with {part.gpus} free GPUs instead of {free}: {part.replicas + part.spare} × {part.layout.label} would hold"
-    return None
+    grown = [grow(one, GROWTH) for one in layouts]
+    found = cheapest_mixed(bench, asked, grown, Tally(), lambda *_: None)
+    if found is None:
+        return None
+    part = found.decision[0]
+    pool = next(p for p in bench.question.cluster.pools if p.name == part.layout.pool.name)
+    return (
+        f"pool {pool.name} with {part.gpus} free GPUs instead of {sum(pool.free_by_node())}: "
+        f"{part.replicas + part.spare} × {part.layout.label} would hold"
+    )

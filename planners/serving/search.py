@@ -117,7 +117,7 @@ def _open_limits(
             kept += [(one, fewest_replicas(bench, asked, layout, one)) for one in fitting]
         else:
             tally.pruned += len(limits)
-            broken += [min(checks, key=lambda check: check.ratio)] if checks else []
+            broken += [max(checks, key=lambda check: check.ratio)] if checks else []
     return kept or _breaks_alone(layout, broken)
 
 

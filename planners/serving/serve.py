@@ -216,9 +216,9 @@ def join(runs: list[tuple[np.ndarray, Run]]) -> Run:
     order = np.argsort(np.concatenate([np.flatnonzero(chosen) for chosen, _ in runs]), kind="stable")
     first = runs[0][1]
     joined: dict[str, object] = {}
-    for name in ("arrival_s", "queue_s", "ttft_s", "e2e_s", "tokens", "status", "preemptions", "cached_tokens",
-                 "class_index"):  # fmt: skip
-        joined[name] = np.concatenate([getattr(run, name) for _, run in runs])[order]
+    for name in [f.name for f in fields(first) if f.name not in ("replicas", "replica", "gap_edges_s", "gap_counts")]:
+        if isinstance(getattr(first, name), np.ndarray):
+            joined[name] = np.concatenate([getattr(run, name) for _, run in runs])[order]
     offsets = np.cumsum([0, *(len(run.replicas.steps) for _, run in runs[:-1])])
     shifted = [run.replica + offset for (_, run), offset in zip(runs, offsets, strict=True)]
     joined["replica"] = np.concatenate(shifted)[order]
