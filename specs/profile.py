@@ -83,6 +83,7 @@ class LayerProfileSpec(Spec):
     weights: Precision = "bf16"
     kv_cache: Precision = "bf16"
     basis: Basis = "measured"
+    timing: Literal["alone", "kernels"] = "alone"  # each operator timed with its launch, or the kernels' own durations
     source: str
     licence: str | None = None
     machine: Machine = Machine()

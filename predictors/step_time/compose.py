@@ -49,16 +49,18 @@ def compile_surface(
     engine: Engine,
     host: HostTime,
     *,
+    saved_s: float = 0.0,
     draft_tokens: int = 0,
     max_context: int | None = None,
 ) -> tuple[StepSurface, Tally]:
     """Tabulate the step time over the engine's limits; the first source that knows an operator gives its time.
 
+    ``saved_s`` is taken off the token-wise part of every step, of which at least half remains.
     Returns the surface (seconds) and how much of a reference step each source gave.
     """
     tally = Tally()
     largest = engine.max_num_batched_tokens + engine.max_num_seqs * (1 + draft_tokens)
-    tokens_s = _token_seconds(operators, sources, engine, host, largest, tally)
+    tokens_s = _token_seconds(operators, sources, engine, saved_s, largest, tally)
     count = np.arange(engine.max_num_seqs + 1, dtype=np.float64)
     grid = _count_grid(engine.max_num_seqs)
     sequence = np.zeros_like(grid)
@@ -81,14 +83,15 @@ def compile_surface(
 
 
 def _token_seconds(
-    operators: StepOperators, sources: Sequence[Source], engine: Engine, host: HostTime, largest: int, tally: Tally
+    operators: StepOperators, sources: Sequence[Source], engine: Engine, saved_s: float, largest: int, tally: Tally
 ) -> FloatArray:
     grid = _count_grid(largest)
     total = np.zeros_like(grid)
     for operator in operators.token:
         index, seconds = _counted(sources, operator, grid)
-        total += operator.calls * np.maximum(seconds - host.fused_s(operator), seconds * host.fused_floor)
+        total += operator.calls * seconds
         tally.add(index, operator.name, float(operator.calls * np.interp(32, grid, seconds)))
+    total = np.maximum(total - saved_s, 0.5 * total)
     if not engine.cuda_graphs:
         total = np.maximum(total, operators.kernels * EAGER_LAUNCH_S)
     count = np.arange(largest + 1, dtype=np.float64)

@@ -7,6 +7,7 @@ from specs.profile import LayerProfileSpec
 # Placeholder half-widths until benchmarks/fit_host_time.py writes them.
 TIER_ERROR = {"measured": 0.06, "database": 0.12, "calibrated": 0.20, "datasheet": 0.40}
 VERSION_ERROR = 0.05
+POINT_ERROR = {"measured": (0.3, 0.1), "database": (0.4, 0.12), "calibrated": (0.6, 0.25), "datasheet": (1.0, 0.5)}
 
 
 def roofline_error(tier: str) -> float:
@@ -19,3 +20,9 @@ def profile_error(profile: LayerProfileSpec, engine: str, version: str) -> float
     own = profile.error if profile.error is not None else TIER_ERROR.get(profile.basis, 0.12)
     same = profile.engine == engine and profile.engine_version.split(".")[:2] == version.split(".")[:2]
     return own if same else float((own**2 + VERSION_ERROR**2) ** 0.5)
+
+
+def point_error(tier: str, *, near_limit: bool) -> tuple[float, float]:
+    """Half-widths (as ratios) of the 90 % intervals of a point's mean TTFT and TPOT."""
+    ttft, tpot = POINT_ERROR[tier]
+    return (3.0 * ttft, 1.5 * tpot) if near_limit else (ttft, tpot)

@@ -10,9 +10,9 @@ from predictors.serving.surface import StepSurface
 from predictors.step_time import roofline
 from predictors.step_time.compose import Tally, compile_surface
 from predictors.step_time.error import profile_error, roofline_error
-from predictors.step_time.host import HostTime, host_time
+from predictors.step_time.host import GRAPH_GAP_S, HostTime, host_time
 from predictors.step_time.operators import StepOperators, step_operators
-from predictors.step_time.sources import Profiled, Roofline, Source
+from predictors.step_time.sources import Datasheet, Profiled, Roofline, Source
 from predictors.step_time.tables import ProfileTables
 from specs.deployment import DeploymentSpec, Parallel, Roles
 from specs.device import DeviceSpec
@@ -50,12 +50,13 @@ def step_time(
     profile: LayerProfileSpec | None = None,
     role: RoleName = "mixed",
     require: Basis | None = None,
+    host: HostTime | None = None,
 ) -> StepTime:
     """Compile the step-time surface of one replica of ``deployment`` in ``role``.
 
     ``profile``: operator tables of this model on this device (else the best evidence at hand); operators and TP
     degrees it lacks fall to the calibrated roofline, and the evidence says so. ``require``: the weakest basis that is
-    accepted. Raises InputError for a profile of another model or device or a parallelism the model cannot take,
+    accepted. ``host`` replaces the catalogue's host time. Raises InputError for a profile of another model or device or a parallelism the model cannot take,
     MissingHardwareError where ``require`` cannot be met.
     """
     parallel = _parallel(deployment, role)
@@ -64,13 +65,24 @@ def step_time(
         model, parallel, weights, deployment.precision.activations, deployment.precision.kv_cache
     )
     sources, tables = _sources(model, device, parallel, profile)
-    host = host_time(deployment.engine.name, deployment.engine.version)
+    host = host or host_time(deployment.engine.name, deployment.engine.version)
+    saved_s = _saved_s(host, model, weights, profile, operators)
     draft = deployment.speculative.draft_tokens if deployment.speculative else 0
-    surface, tally = compile_surface(model, operators, sources, deployment.engine, host, draft_tokens=draft)
+    surface, tally = compile_surface(model, operators, sources, deployment.engine, host, saved_s=saved_s, draft_tokens=draft)
     evidence, error, tier = _judge(device, deployment, tally, tables, host)
     _refuse_weaker(tier, require, model, device)
     notes = _range_notes(tables, deployment, parallel)
     return StepTime(surface=surface, relative_error=error, evidence=evidence, tier=tier, range_notes=notes)
+
+
+def datasheet_step_time(model: ModelSpec, device: DeviceSpec, deployment: DeploymentSpec) -> StepTime:
+    """The step time of a mixed replica from peak rates alone, without host time: a floor that no engine reaches."""
+    weights = deployment.precision.weights or model.weights_precision
+    operators = step_operators(model, deployment.parallel, weights)
+    nothing = HostTime(base_s=0.0, per_sequence_s=0.0)
+    surface, _ = compile_surface(model, operators, [Datasheet(device)], deployment.engine, nothing)
+    sheet = Evidence(quantity="step_time", basis="datasheet", source=f"peak rates of {device.name}")
+    return StepTime(surface=surface, relative_error=roofline_error("datasheet"), evidence=(sheet,), tier="datasheet")
 
 
 def available_evidence(
@@ -82,6 +94,23 @@ def available_evidence(
         tiers.append("measured" if profile.basis == "measured" else "database")
     tiers.append("calibrated" if device.accuracy_claim else "datasheet")
     return tuple(tiers)
+
+
+def _saved_s(
+    host: HostTime, model: ModelSpec, weights: str, profile: LayerProfileSpec | None, operators: StepOperators
+) -> float:
+    """What a step's kernels take less (or, negative, more) than the sum of their tables.
+
+    Operators timed alone hold launches that fusion and graph replay spare; bare kernel durations lack the gaps.
+    """
+    if profile is None:
+        return 0.0
+    if profile.timing == "kernels":
+        return -operators.kernels * GRAPH_GAP_S
+    if profile.basis != "database":
+        return 0.0
+    quantised = host.saved_us_per_quantised_layer if weights in ("fp8", "int8") else 0.0
+    return (host.saved_us_per_layer + quantised) * 1e-6 * model.layers
 
 
 def _parallel(deployment: DeploymentSpec, role: RoleName) -> Parallel:
@@ -192,4 +221,4 @@ def _range_notes(
     return tuple(notes)
 
 
-__all__ = ["StepOperators", "StepTime", "available_evidence", "step_time"]
+__all__ = ["StepOperators", "StepTime", "available_evidence", "datasheet_step_time", "step_time"]

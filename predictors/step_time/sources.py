@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from predictors.step_time import roofline
 from predictors.step_time.operators import AttentionCall, Dense, Experts, Message, Stream
-from predictors.step_time.tables import Curve, Grid, ProfileTables
+from predictors.step_time.tables import Grid, ProfileTables
 from specs.device import DeviceSpec
 
 FloatArray = npt.NDArray[np.float64]
@@ -92,6 +92,55 @@ class Roofline:
 
 
 @dataclass(frozen=True)
+class Datasheet:
+    """Peak rates and nothing else: the larger of operations over peak and bytes over bandwidth [std: roofline]."""
+
+    device: DeviceSpec
+
+    def counted(self, operator: TokenOperator, count: FloatArray) -> FloatArray:
+        """See `Source.counted`."""
+        if isinstance(operator, Dense):
+            return _sum(self._product(count, n, k, operator.precision) for n, k in operator.shapes)
+        if isinstance(operator, Stream):
+            return operator.bytes_per_token * count / self._bytes_per_s
+        if isinstance(operator, Message):
+            link = self.device.links.nvlink_gb_per_s or self.device.links.pcie_gb_per_s
+            return 2.0 * operator.bytes_per_token * count / (link * 1e9)
+        rows = operator.token_factor * count * operator.top_k * operator.local_experts / operator.experts
+        touched = roofline.experts_touched(operator.token_factor * count, operator.experts, operator.top_k)
+        width = (3 if operator.gated else 2) * operator.hidden * operator.intermediate
+        held = touched * operator.local_experts / operator.experts * width * roofline.bytes_per_weight(operator.precision)
+        return np.maximum(2.0 * rows * width / self._peak(operator.precision), held / self._bytes_per_s)
+
+    def prefill(self, call: AttentionCall, chunk: FloatArray, context: FloatArray) -> FloatArray:
+        """See `Source.prefill`."""
+        pairs = chunk[:, None] * (context[None, :] + chunk[:, None] / 2)
+        return 2.0 * call.heads * (call.head_dim + call.value_dim) * pairs / self._peak(call.precision)
+
+    def decode(self, call: AttentionCall, batch: FloatArray, context: FloatArray) -> FloatArray:
+        """See `Source.decode`."""
+        width = call.head_dim if call.latent else call.head_dim + call.value_dim
+        moved = call.kv_heads * width * roofline.bytes_per_weight(call.kv_precision)
+        return batch[:, None] * context[None, :] * moved / self._bytes_per_s
+
+    def mixed_decode(self, call: AttentionCall, batch: FloatArray, context: FloatArray) -> FloatArray | None:
+        """The datasheet does not tell the two apart."""
+        return None
+
+    @property
+    def _bytes_per_s(self) -> float:
+        return self.device.memory_bandwidth_gb_per_s * 1e9
+
+    def _peak(self, precision: str) -> float:
+        peak = self.device.peak_tflops
+        return peak.get(precision, peak.get("bf16", peak.get("fp16", 1.0))) * 1e12
+
+    def _product(self, count: FloatArray, n: int, k: int, precision: str) -> FloatArray:
+        held = n * k * roofline.bytes_per_weight(precision) + 2.0 * count * (n + k)
+        return np.maximum(2.0 * count * n * k / self._peak(precision), held / self._bytes_per_s)
+
+
+@dataclass(frozen=True)
 class Profiled:
     """The tables of a layer profile at one TP and EP; knows what was measured there."""
 
@@ -103,7 +152,11 @@ class Profiled:
         """See `Source.counted`."""
         if isinstance(operator, Message) and operator.name != "all_reduce":
             return None
-        curve: Curve | None = self.tables.curve(operator.name, self.tp, self.ep)
+        if isinstance(operator, Experts):  # keyed by all ranks of the expert group, and by all of its tokens
+            ranks = self.tp * round(operator.token_factor)
+            curve = self.tables.curve("moe", ranks, self.ep)
+            return None if curve is None else curve(operator.token_factor * count)
+        curve = self.tables.curve(operator.name, self.tp)
         return None if curve is None else curve(count)
 
     def prefill(self, call: AttentionCall, chunk: FloatArray, context: FloatArray) -> FloatArray | None:

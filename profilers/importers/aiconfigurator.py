@@ -1,2 +1,326 @@
-"""stub"""
-def read(*a, **k): raise NotImplementedError
+"""Reads AIConfigurator's kernel tables: `…/SYSTEM/…/ENGINE/VERSION/OP_perf.parquet` as installed, or merged files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from profilers.importers.frames import names_device, plain, read_table, require_columns, table_files
+from profilers.importers.shapes import Shapes, shapes_of
+from specs.device import DeviceSpec
+from specs.errors import InputError
+from specs.model import ModelSpec
+from specs.profile import Axis, LayerProfileSpec, Operator, OperatorTable
+
+FloatArray = npt.NDArray[np.float64]
+
+DEGREES = (1, 2, 4, 8)
+KINDS = ("gemm", "context_attention", "generation_attention", "custom_allreduce", "moe")
+DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp8": "fp8", "fp8-block": "fp8_block", "int8": "int8_wo",
+          "int4": "int4_wo", "mxfp4": "w4a16_mxfp4"}  # fmt: skip
+TOKENS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
+CHUNKS = (16, 64, 128, 256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
+CONTEXTS = (0, 256, 1024, 2048, 4096, 8192)
+PROMPTS_TOGETHER = 8192  # prompts of so many tokens in all are prefilled in one step; sets the batch they are read at
+SPIKE = 1.4  # a tile or wave more raises a latency by at most a third over its neighbours' line (ours)
+ENGINES = {"vllm": "vllm", "trtllm": "trtllm", "sglang": "sglang"}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Frames by kind of one system, engine and version."""
+
+    engine: str
+    version: str
+    frames: dict[str, pl.DataFrame]
+
+
+def read(
+    paths: list[Path], *, device: DeviceSpec, model: ModelSpec, engine_version: str | None = None,
+    engine: str | None = None, weights: str | None = None, kv_cache: str = "bf16",
+) -> LayerProfileSpec:  # fmt: skip
+    """Kernel tables interpolated at the shapes of ``model`` for TP 1, 2, 4 and 8.
+
+    ``engine`` and ``engine_version`` choose among several in the paths (default: vLLM, the newest version).
+    Latencies there are milliseconds of kernels timed alone, each with its own quantisation and launch.
+    """
+    tables = load(paths, device, engine, engine_version)
+    precision = weights or model.weights_precision
+    dtype = DTYPES.get("fp8-block" if model.quantization == "fp8-block" and precision == "fp8" else precision, precision)
+    found: list[OperatorTable] = []
+    for tp in DEGREES:
+        if all(attention.heads % tp == 0 for attention in model.attention):
+            found += _at_degree(tables.frames, shapes_of(model, tp), model, tp, dtype, DTYPES.get(kv_cache, kv_cache))
+    if "moe" in tables.frames and model.moe is not None:
+        found += _experts(tables.frames["moe"], model, dtype)
+    if not any(table.operator in ("qkv_proj", "gate_up_proj", "moe") for table in found):
+        raise InputError(f"{paths[0]}: no GEMM table for {dtype} weights", cure="Choose another precision or files.")
+    return LayerProfileSpec(
+        model=model.name, device=device.name, engine=tables.engine, engine_version=tables.version,
+        weights=precision, kv_cache=kv_cache, basis="database",  # type: ignore[arg-type]
+        source=f"AIConfigurator kernel tables, {device.name}, {tables.engine} {tables.version}", licence="Apache-2.0",
+        tables=tuple(found),
+    )  # fmt: skip
+
+
+def load(paths: list[Path], device: DeviceSpec, engine: str | None, version: str | None) -> Tables:
+    """Frames of one engine and version; raises InputError where the paths hold none for the device."""
+    chosen: dict[tuple[str, str], dict[str, Path]] = {}
+    for path in table_files(paths):
+        key = _key(path, device)
+        if key is not None:
+            chosen.setdefault(key[:2], {})[key[2]] = path
+    wanted = engine or ("vllm" if any(name == "vllm" for name, _ in chosen) else None)
+    fitting = sorted((k for k in chosen if wanted in (None, k[0]) and version in (None, k[1])), key=_by_version)
+    if not fitting:
+        have = ", ".join(f"{name} {number}" for name, number in sorted(chosen)) or "none"
+        raise InputError(
+            f"{paths[0]}: no AIConfigurator tables of {device.name} for {wanted or 'any engine'} {version or ''}; found: {have}",
+            cure="Choose another --device or --engine-version, or other files.",
+        )
+    name, number = fitting[-1]
+    return Tables(name, number, {kind: read_table(path) for kind, path in chosen[fitting[-1]].items()})
+
+
+def _key(path: Path, device: DeviceSpec) -> tuple[str, str, str] | None:
+    """(engine, version, kind) of a table of ``device``, from a merged file's name or the upstream folders."""
+    merged = re.fullmatch(r"aiconfigurator_(.+)_(vllm|trtllm|sglang)-([^_]+)_(.+)_perf\.parquet", path.name)
+    if merged:
+        system, engine, version, kind = merged.groups()
+    else:
+        parts = path.parts
+        engines = [i for i, part in enumerate(parts) if part in ENGINES]
+        if not engines or not path.name.endswith("_perf.parquet"):
+            return None
+        at = engines[-1]
+        systems = [part for part in parts[:at] if names_device(part, device)]
+        system, engine, version, kind = (systems or [""])[-1], parts[at], parts[at + 1], path.name[: -len("_perf.parquet")]
+    if kind not in KINDS or not system or not names_device(system, device):
+        return None
+    return engine, version, kind
+
+
+def _by_version(key: tuple[str, str]) -> tuple[str, tuple[int, ...]]:
+    return key[0], tuple(int(number) for number in re.findall(r"\d+", key[1]))
+
+
+def _at_degree(
+    frames: dict[str, pl.DataFrame], shapes: Shapes, model: ModelSpec, tp: int, dtype: str, kv_dtype: str
+) -> list[OperatorTable]:
+    found: list[OperatorTable] = []
+    if "gemm" in frames:
+        found += _gemms(frames["gemm"], shapes, tp, dtype)
+    if "generation_attention" in frames and shapes.heads:
+        found += _decode(frames["generation_attention"], shapes, tp, kv_dtype)
+    if "context_attention" in frames and shapes.heads:
+        found += _prefill(frames["context_attention"], shapes, tp, kv_dtype)
+    if "custom_allreduce" in frames and tp > 1:
+        found += _all_reduce(frames["custom_allreduce"], model.hidden, tp)
+    return found
+
+
+def _gemms(frame: pl.DataFrame, shapes: Shapes, tp: int, dtype: str) -> list[OperatorTable]:
+    found: list[OperatorTable] = []
+    for operator, (axis, sizes, precision) in shapes.gemms.items():
+        wanted = dtype if precision is None else DTYPES[precision]
+        lattice = _lattice(frame, wanted)
+        if lattice is None:
+            continue
+        counts = np.array(TOKENS, dtype=np.float64)
+        latency = sum(lattice.at(n, k, counts) for n, k in sizes)
+        found.append(_single(operator, axis, TOKENS, np.asarray(latency) * 1e3, tp))
+    return found
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """GEMM latencies in ms on a full grid of m, n, k; holes are filled by scaling the nearest neighbour with n·k."""
+
+    m: FloatArray
+    n: FloatArray
+    k: FloatArray
+    latency: FloatArray  # [m, n, k]
+
+    def at(self, n: int, k: int, counts: FloatArray) -> FloatArray:
+        """Latency in ms at ``counts`` rows: bilinear in n and k (weights are read once), linear in m."""
+        plane = _along(self.latency, self.n, float(n), 1)
+        line = _along(plane, self.k, float(k), 1)
+        return np.interp(counts, self.m, np.maximum.accumulate(line))
+
+
+_LATTICES: dict[tuple[int, str], tuple[pl.DataFrame, Lattice | None]] = {}
+
+
+def _lattice(frame: pl.DataFrame, dtype: str) -> Lattice | None:
+    key = (id(frame), dtype)
+    if key not in _LATTICES or _LATTICES[key][0] is not frame:
+        _LATTICES[key] = (frame, _build_lattice(frame, dtype))
+        while len(_LATTICES) > 8:
+            _LATTICES.pop(next(iter(_LATTICES)))
+    return _LATTICES[key][1]
+
+
+def _build_lattice(frame: pl.DataFrame, dtype: str) -> Lattice | None:
+    rows = frame.filter((pl.col("gemm_dtype") == dtype) & (pl.col("m") > 0))
+    if rows.is_empty():
+        return None
+    rows = rows.group_by("m", "n", "k").agg(pl.col("latency").median())
+    axes = [np.unique(rows[name].to_numpy()) for name in ("m", "n", "k")]
+    grid = np.full([len(axis) for axis in axes], np.nan)
+    at = [np.searchsorted(axis, rows[name].to_numpy()) for axis, name in zip(axes, ("m", "n", "k"), strict=True)]
+    grid[at[0], at[1], at[2]] = rows["latency"].to_numpy()
+    whole = np.isfinite(grid).mean(axis=(1, 2)) > 0.9 * np.isfinite(grid).mean(axis=(1, 2)).max()
+    m, n, k = (axis.astype(np.float64) for axis in axes)
+    return Lattice(m[whole], n, k, _without_spikes(_fill(grid[whole], n, k), m[whole]))
+
+
+def _without_spikes(grid: FloatArray, m: FloatArray) -> FloatArray:
+    """Replace a latency far above the line between its neighbours in m: a hiccup of the measurement, not of the kernel."""
+    smooth = grid.copy()
+    for i in range(1, len(m) - 1):
+        weight = (m[i] - m[i - 1]) / (m[i + 1] - m[i - 1])
+        between = smooth[i - 1] + weight * (grid[i + 1] - smooth[i - 1])
+        smooth[i] = np.where(grid[i] > SPIKE * between, between, grid[i])
+    return smooth
+
+
+def _fill(grid: FloatArray, n: FloatArray, k: FloatArray) -> FloatArray:
+    """Fill holes along n, then k, then m, from the next smaller size, in proportion."""
+    filled = grid.copy()
+    for i in range(1, len(n)):
+        hole = ~np.isfinite(filled[:, i, :])
+        filled[:, i, :][hole] = (filled[:, i - 1, :] * n[i] / n[i - 1])[hole]
+    for j in range(1, len(k)):
+        hole = ~np.isfinite(filled[:, :, j])
+        filled[:, :, j][hole] = (filled[:, :, j - 1] * k[j] / k[j - 1])[hole]
+    for row in range(1, len(filled)):
+        hole = ~np.isfinite(filled[row])
+        filled[row][hole] = filled[row - 1][hole]
+    return filled
+
+
+def _along(values: FloatArray, axis: FloatArray, x: float, dimension: int) -> FloatArray:
+    """Linear interpolation along one dimension; beyond the last point in proportion to its slope from zero."""
+    if x > axis[-1]:
+        return np.take(values, -1, axis=dimension) * (x / axis[-1])
+    upper = int(np.clip(np.searchsorted(axis, x), 1, len(axis) - 1))
+    weight = max((x - axis[upper - 1]) / (axis[upper] - axis[upper - 1]), 0.0)
+    low, high = np.take(values, upper - 1, axis=dimension), np.take(values, upper, axis=dimension)
+    blended: FloatArray = low + weight * (high - low)
+    return blended
+
+
+def _matching(frame: pl.DataFrame, shapes: Shapes, kv_dtype: str) -> pl.DataFrame | None:
+    """Rows of the model's head dimension, KV type and heads; None where the table has none."""
+    rows = frame.filter((pl.col("head_dim") == shapes.head_dim) & (pl.col("kv_cache_dtype") == kv_dtype))
+    rows = rows.filter(pl.col("attn_dtype") == "bfloat16") if "attn_dtype" in rows.columns else rows
+    if "window_size" in rows.columns:
+        rows = rows.filter(pl.col("window_size") == 0)
+    rows = rows.filter(pl.col("num_key_value_heads") == shapes.kv_heads)
+    heads = sorted(rows["num_heads"].unique().to_list())
+    if shapes.heads in heads:
+        return rows.filter(pl.col("num_heads") == shapes.heads)
+    above = [count for count in heads if count > shapes.heads]
+    return rows.filter(pl.col("num_heads") == above[0]) if above else None
+
+
+def _decode(frame: pl.DataFrame, shapes: Shapes, tp: int, kv_dtype: str) -> list[OperatorTable]:
+    rows = _matching(frame, shapes, kv_dtype)
+    if rows is None or rows.is_empty():
+        return []
+    rows = rows.with_columns(context=pl.col("step") + pl.col("isl")).sort("batch_size", "context")
+    rows = rows.group_by("batch_size", "context").agg(pl.col("latency").median()).sort("batch_size", "context")
+    points = tuple((float(b), float(c)) for b, c in rows.select("batch_size", "context").rows())
+    return [_double("decode_attention", ("batch", "context_tokens"), points, rows["latency"].to_numpy() * 1e3, tp)]
+
+
+def _prefill(frame: pl.DataFrame, shapes: Shapes, tp: int, kv_dtype: str) -> list[OperatorTable]:
+    """Chunk c after context q from whole prompts: T(c + q) − T(q), as its share of the causal triangle.
+
+    T is read at the batch of equal prompts that fills a step, per prompt, so that short prompts do not each pay a launch.
+    """
+    rows = _matching(frame, shapes, kv_dtype)
+    if rows is None or rows.is_empty():
+        return []
+    alone = _per_prompt(rows.filter(pl.col("batch_size") == 1), rows)
+    lengths, seconds = alone
+    points: list[tuple[float, float]] = []
+    latency: list[float] = []
+    for chunk in CHUNKS:
+        for context in CONTEXTS:
+            whole = np.interp(chunk + context, lengths, seconds) * _beyond(chunk + context, lengths[-1])
+            before = np.interp(context, lengths, seconds) if context else 0.0
+            points.append((float(chunk), float(context)))
+            latency.append(float(max(whole - before, np.interp(chunk, lengths, seconds))) * 1e3)
+    return [_double("prefill_attention", ("chunk_tokens", "context_tokens"), tuple(points), np.array(latency), tp)]
+
+
+def _beyond(length: float, last: float) -> float:
+    return float((length / last) ** 2) if length > last else 1.0
+
+
+def _per_prompt(alone: pl.DataFrame, rows: pl.DataFrame) -> tuple[FloatArray, FloatArray]:
+    lengths = np.array(sorted(alone["isl"].unique().to_list()), dtype=np.float64)
+    latency = []
+    for length in lengths:
+        mine = rows.filter(pl.col("isl") == int(length)).sort("batch_size")
+        sizes = mine["batch_size"].to_numpy()
+        fitting = sizes[sizes <= max(1, PROMPTS_TOGETHER // int(length))].max()
+        latency.append(float(mine.filter(pl.col("batch_size") == fitting)["latency"].median()) / fitting)  # type: ignore[arg-type]
+    return lengths, np.maximum.accumulate(np.array(latency))
+
+
+def _all_reduce(frame: pl.DataFrame, hidden: int, tp: int) -> list[OperatorTable]:
+    """Messages are counted in elements of 16 bits; of several implementations the graph-captured one is taken."""
+    rows = frame.filter(pl.col("num_gpus") == tp)
+    if "kernel_source" in rows.columns and rows["kernel_source"].n_unique() > 1:
+        rows = rows.filter(pl.col("kernel_source").str.contains("graph"))
+    if rows.is_empty():
+        return []
+    rows = rows.sort("message_size")
+    sizes, latency = rows["message_size"].to_numpy().astype(float), np.maximum.accumulate(rows["latency"].to_numpy())
+    moved = np.array(TOKENS, dtype=np.float64) * hidden
+    return [_single("all_reduce", "tokens", TOKENS, np.interp(moved, sizes, latency) * 1e3, tp)]
+
+
+def _experts(frame: pl.DataFrame, model: ModelSpec, dtype: str) -> list[OperatorTable]:
+    """Routed experts under the most skewed distribution measured, for TP and EP splits of the table."""
+    moe = model.moe
+    assert moe is not None
+    rows = frame.filter(
+        (pl.col("moe_dtype") == dtype) & (pl.col("hidden_size") == model.hidden) & (pl.col("topk") == moe.experts_per_token)
+        & (pl.col("inter_size") == moe.intermediate) & (pl.col("num_experts") == moe.experts)
+    )  # fmt: skip
+    found: list[OperatorTable] = []
+    for (split, ep), part in rows.group_by("moe_tp_size", "moe_ep_size", maintain_order=True):
+        worst = part.filter(pl.col("distribution") == sorted(part["distribution"].unique().to_list())[-1])
+        worst = worst.group_by("num_tokens").agg(pl.col("latency").min()).sort("num_tokens")
+        counts = tuple(worst["num_tokens"].to_list())
+        ranks, expert_ranks = int(split) * int(ep), int(ep)  # type: ignore[call-overload]
+        found.append(_single("moe", "tokens", counts, worst["latency"].to_numpy() * 1e3, ranks, ep=expert_ranks))
+    return found
+
+
+def _single(
+    operator: Operator, axis: Axis, counts: tuple[int, ...], latency_us: FloatArray, tp: int, *, ep: int = 1
+) -> OperatorTable:
+    return OperatorTable(
+        operator=operator, tp=tp, ep=ep, axes=(axis,), points=tuple((float(count),) for count in counts),
+        latency_us=tuple(round(float(value), 3) for value in latency_us),
+        calls_per_layer=0.0 if axis == "sequences" else 1.0,
+    )  # fmt: skip
+
+
+def _double(
+    operator: Operator, axes: tuple[Axis, ...], points: tuple[tuple[float, ...], ...], latency_us: FloatArray, tp: int
+) -> OperatorTable:
+    latency = tuple(round(float(value), 3) for value in latency_us)
+    return OperatorTable(operator=operator, tp=tp, axes=axes, points=points, latency_us=latency)
+
+
+__all__ = ["load", "plain", "read", "require_columns"]

@@ -49,7 +49,8 @@ def read(
     return LayerProfileSpec(
         model=model.name, device=device.name, engine="vllm",
         engine_version=engine_version or str(meta.get("vllm_version", "0.19.0")),
-        weights="bf16", kv_cache="bf16", basis="measured", source=f"LLMServingSim tables of {device.name}, {model.name}",
+        weights="bf16", kv_cache="bf16", basis="measured", timing="kernels",
+        source=f"LLMServingSim tables of {device.name}, {model.name}",
         licence="MIT", machine=Machine(gpu=meta.get("gpu"), repeats=meta.get("measurement_iterations"),
                                        date=str(meta["profiled_at"])[:10] if "profiled_at" in meta else None),
         tables=tuple(tables),
