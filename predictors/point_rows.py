@@ -31,8 +31,9 @@ def asked_of(row: PointRow, base: Path = Path()) -> tuple[Point, Harness]:
     precision = _known(row, "precision", row.precision.lower(), {name: name for name in get_args(Precision)})
     point = Point(
         model=find_model(row.model, base), precision=precision, tp=row.tp, pp=row.pp, dp=row.dp, ep=row.ep, isl=row.isl,
-        osl=row.osl, concurrency=row.concurrency, engine=engine, prefill=_shape(row.prefill), decode=_shape(row.decode),
-        label=f"row {row.row}",
+        osl=row.osl, concurrency=row.concurrency, engine=engine, prefill=_shape(row.prefill, row.ep),
+        decode=_shape(row.decode, row.ep),
+        label=f"{row.isl}x{row.osl} c{row.concurrency}",
     )  # fmt: skip
     if row.engine_version:
         point = replace(point, engine_version=row.engine_version)
@@ -52,5 +53,5 @@ def _known(row: PointRow, name: str, value: str, known: Mapping[str, T]) -> T:
     return known[value]
 
 
-def _shape(role: RolePoint | None) -> PoolShape | None:
-    return PoolShape(workers=role.workers, tp=role.tp, batch=max(1, role.batch)) if role else None
+def _shape(role: RolePoint | None, ep: int) -> PoolShape | None:
+    return PoolShape(workers=role.workers, tp=role.tp, ep=ep, batch=max(1, role.batch)) if role else None

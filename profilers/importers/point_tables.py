@@ -31,8 +31,9 @@ def read_points(path: str | Path) -> tuple[PointRow, ...]:
 
     Optional: `engine`, `engine_version`, `dp`, `ep`, `moe_tp`, `prefill_tp|_workers|_batch`, `decode_…`,
     `prompts_per_concurrency`, `length_spread`. An empty precision is bf16, an empty or zero degree 1, an empty
-    measured time unknown. A ``length_spread`` is a range (`0.8-1`), a width of up to a half (`0.2`: lengths from 0.8 to 1 of the
-    nominal; `0`: all equal) or a lower end above that (`0.8`). Raises `InputError` naming row, column and value.
+    measured time unknown. A ``length_spread`` is a range (`0.8-1`), a width of up to a half (`0.2`: lengths from 0.8
+    to 1 of the nominal; `0`: all equal) or a lower end above that (`0.8`). Raises `InputError` naming row, column
+    and value.
     """
     file = open_trace(path)
     _check_columns(file)
@@ -46,7 +47,8 @@ def read_points(path: str | Path) -> tuple[PointRow, ...]:
 def _check_columns(file: TraceFile) -> None:
     missing = [name for name in REQUIRED if name not in file.names]
     if missing:
-        hints = ", ".join(f"{name!r}{nearest(name, list(file.names))}" for name in missing)
+        others = [name for name in file.names if name not in REQUIRED + OPTIONAL]
+        hints = ", ".join(f"{name!r}{nearest(name, others)}" for name in missing)
         raise InputError(
             f"{file.path}: missing column {hints}; found {', '.join(file.names[:12])}",
             cure=f"A table of points has {','.join(REQUIRED)}.",

@@ -119,7 +119,8 @@ def _check_mapping(file: TraceFile, columns: Mapping[str, str]) -> None:
 def _unrecognised(file: TraceFile, candidates: list[Form]) -> InputError:
     wanted = [(form.arrival, form.prompt, form.output) for form in candidates]
     best = max(wanted, key=lambda names: sum(name in file.names for name in names))
-    missing = [f"{name!r}{nearest(name, list(file.names))}" for name in best if name not in file.names]
+    others = [name for name in file.names if name not in best]
+    missing = [f"{name!r}{nearest(name, others)}" for name in best if name not in file.names]
     found = ", ".join(file.names[:12])
     return InputError(
         f"{file.path}: missing column {', '.join(missing)}; found {found}",
