@@ -22,7 +22,8 @@ def serving_table(found: ServingEstimate) -> RenderableType:
     head = (
         f"{found.metadata.name}: {spec.replicas} × {spec.model} on {spec.device}{f', {parallel}' if parallel else ''}"
     )
-    parts: list[RenderableType] = [Text(f"{head}   {found.gpus} GPUs"), Text(), _latencies(found)]
+    gpus = f"{found.gpus} GPU{'s' if found.gpus > 1 else ''}"
+    parts: list[RenderableType] = [Text(f"{head}   {gpus}"), Text(), _latencies(found)]
     if found.bounds:
         parts += [Text(), _slo(found.bounds)]
     parts += [
@@ -91,6 +92,6 @@ def _throughput(found: ServingEstimate) -> Table:
 
 def _evidence(entries: tuple[Evidence, ...]) -> list[Text]:
     return [
-        Text(f"{entry.quantity}: {entry.basis}{f', ± {entry.error:.0%}' if entry.error else ''} – {entry.source}")
+        Text(f"{entry.quantity}: {entry.basis}{f', ± {entry.error:.1%}' if entry.error else ''} – {entry.source}")
         for entry in entries
     ]
