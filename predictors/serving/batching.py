@@ -28,6 +28,7 @@ def start_step(w: World, lane: Record, now: float) -> None:
         return
     lane.step_head, lane.step_tail, lane.prefill_s = NONE, NONE, 0.0
     lane.step_decodes, lane.step_tokens, lane.step_prefills, lane.step_completing = 0, 0, 0, 0
+    lane.step_preempted = 0
     if rep.chunked:
         _fill_mixed(w, rep, lane, now)
     else:
@@ -41,15 +42,14 @@ def start_step(w: World, lane: Record, now: float) -> None:
 @inner
 def _fill_mixed(w: World, rep: Record, lane: Record, now: float) -> None:
     """Decodes first, then the chunk left over from the last step, then waiting requests in order of arrival."""
-    preempted = _hold_decodes(w, rep, lane)
+    _hold_decodes(w, rep, lane)
     if rep.draft > 0:
         draw_accepted(w, lane)
     budget = rep.max_tokens - lane.decoding * (1 + rep.draft)
     if lane.partial != NONE and budget > 0:
-        if not _continue_partial(w, rep, lane, budget):
-            preempted = True
+        _continue_partial(w, rep, lane, budget)
         budget -= lane.step_tokens
-    if not preempted:
+    if not lane.step_preempted:
         _admit_waiting(w, rep, lane, now, budget)
     lane.step_decodes = lane.decoding
 
@@ -66,29 +66,25 @@ def _fill_prefill_first(w: World, rep: Record, lane: Record, now: float) -> None
 
 
 @inner
-def _hold_decodes(w: World, rep: Record, lane: Record) -> bool:
+def _hold_decodes(w: World, rep: Record, lane: Record) -> None:
     """Take the blocks that this step's decodes cross into, preempting the last running until they suffice."""
     slot = lane.epoch % rep.block
-    preempted = False
     while w.slots[lane.number, slot] > rep.free + rep.evictable:
         preempt(w, rep, lane, lane.run_tail)
-        preempted = True
     take_blocks(w.cached, rep, w.slots[lane.number, slot])
-    return preempted
 
 
 @inner
-def _continue_partial(w: World, rep: Record, lane: Record, budget: int) -> bool:
+def _continue_partial(w: World, rep: Record, lane: Record, budget: int) -> None:
     """Schedule the next chunk of the prompt in progress; without blocks it is itself the last running, and goes."""
     seq = w.sequences[lane.partial]
     chunk = min(seq.target - seq.computed, budget)
     more = blocks_for(rep, seq.computed + chunk) - blocks_for(rep, seq.computed)
     if more > rep.free + rep.evictable:
         preempt(w, rep, lane, lane.partial)
-        return False
+        return
     take_blocks(w.cached, rep, more)
     _schedule_chunk(w.sequences, w.tables, rep, lane, lane.partial, chunk)
-    return True
 
 
 @inner
@@ -180,6 +176,7 @@ def preempt(w: World, rep: Record, lane: Record, s: int) -> None:
     seq.place = WAITING
     seq.preemptions += 1
     rep.preemptions += 1
+    lane.step_preempted = 1
     push_front(w.sequences, w.replicas[rep.queue], s)
 
 
