@@ -23,7 +23,7 @@ from cli.main import app
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-VARYING = re.compile(r" +(\w+ · )?[\d.]+( CPU)? s(?=\s*$)|\d{4}-\d\d-\d\dT[\d:]+Z|(?<=seconds: )[\d.]+")
+VARYING = re.compile(r" +\w+ · [\d.]+ (CPU )?s(?=\s*$)|\d{4}-\d\d-\d\dT[\d:]+Z|(?<=seconds: )[\d.]+")
 LEFT_OUT = "…"
 
 
