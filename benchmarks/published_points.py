@@ -35,6 +35,7 @@ class Published:
 
     point: Point
     source: str
+    states_concurrency: bool = True
 
     @property
     def kind(self) -> str:
@@ -70,7 +71,7 @@ def published_points() -> list[Published]:
 
 def _read(rows: Iterator[dict[str, str]]) -> Iterator[Published]:
     for row in rows:
-        yield Published(_point(row), row["source_class"])
+        yield Published(_point(row), row["source_class"], bool(row["concurrency"]))
 
 
 def _point(row: dict[str, str]) -> Point:
