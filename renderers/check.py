@@ -111,6 +111,6 @@ def _point_figure(one: Checked) -> dict[str, Any]:
 
 
 def _evidence(entry: Any) -> str:
-    error = f", ± {entry.error:.0%}" if entry.error is not None else ""
+    error = f", ± {entry.error:.1%}" if entry.error is not None else ""
     note = f" ({entry.note})" if entry.note else ""
     return f"{entry.quantity.replace('_', ' ')}: {entry.basis}, {entry.source}{error}{note}"
