@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,24 +95,33 @@ def say(message: str, *, quiet: bool = False) -> None:
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[OnProgress]:
-    """Give a callback `(done, total, what)` that draws a bar on stderr once two seconds have passed."""
+    """Give a callback `(done, total, what)` that draws a bar on stderr once two seconds have passed.
+
+    Draws nothing where ``quiet`` or where stderr is no terminal. Says so where the engine model is compiled first.
+    """
     if quiet or not sys.stderr.isatty():
         yield lambda done, total, what: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
-    task = bar.add_task("starting", total=None)
-    started = time.monotonic()
-
-    def on_progress(done: float, total: float, what: str) -> None:
-        bar.update(task, completed=done, total=total, description=what)
-        if not bar.live.is_started and time.monotonic() - started > SHOW_AFTER_S:
-            bar.start()
-
+    _announce_compilation()
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("reading", total=None)
+    timer = threading.Timer(SHOW_AFTER_S, bar.start)
+    timer.start()
     try:
-        yield on_progress
+        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
     finally:
+        timer.cancel()
+        timer.join()
         bar.stop()
+
+
+def _announce_compilation() -> None:
+    from predictors.serving.compiled import cache_folder
+
+    folder = cache_folder()
+    if folder is None or not any(folder.rglob("*.nbi")):
+        say("compiling the engine model, once after an installation: about ten seconds")
