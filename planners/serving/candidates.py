@@ -14,7 +14,7 @@ from specs.model import ModelSpec
 TP_DEGREES = (1, 2, 4, 8)
 PP_DEGREES = (2, 4)
 MAX_NUM_SEQS = (256, 128, 64, 32)
-MAX_NUM_BATCHED_TOKENS = (8192, 4096, 2048)
+MAX_NUM_BATCHED_TOKENS = (8192, 2048, 1024, 512)
 MEMORY_FRACTIONS = (0.90, 0.95)
 RoleName = Literal["mixed", "prefill", "decode"]
 

@@ -48,15 +48,16 @@ def cheapest_mix(
         cover = cheapest_cover(rate * margin, throughput, cost, use=_use(question, plain), available=_free(question))
         if cover is None or cover.cost >= most - 1e-9:
             return None
-        for decision in _decisions(plain, cover, edges):
-            if decision in seen or len(decision) < 2:
-                continue
-            seen.append(decision)
-            trial = try_decision(bench, decision)
-            tally.evaluated += 1
-            if trial.holds:
-                return trial
-            tally.failed.append(trial)
+        decisions = [one for one in _decisions(plain, cover, edges) if len(one) > 1 and one not in seen]
+        if not decisions:
+            continue
+        seen += decisions
+        trials = [try_decision(bench, decision) for decision in decisions]
+        tally.evaluated += len(trials)
+        furthest = max(trials, key=lambda trial: (trial.holds, trial.done, trial.verdict.slack))
+        if furthest.holds:
+            return furthest
+        tally.failed.append(furthest)
     return None
 
 

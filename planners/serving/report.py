@@ -28,7 +28,7 @@ from planners.serving.decide import Check, few_notes, observed
 from planners.serving.difference import difference
 from planners.serving.expected import Expectation, expect, expected, rounded
 from planners.serving.question import OnProgress, Question
-from planners.serving.search import Tally, Trial
+from planners.serving.search import Tally, Trial, price
 from planners.serving.serve import Workbench
 from planners.serving.whatif import Headroom, first_to_break, headroom, what_if
 from predictors.serving import Run
@@ -65,7 +65,7 @@ def report(
     notes = (*why.notes, *difference(deployments, current, question.base))
     return ServingPlan(
         metadata=metadata(question),
-        status=Status(outcome="optimal", reason=reason(best, tally), solver=solver(tally, started)),
+        status=Status(outcome="optimal", reason=reason(question, best, tally), solver=solver(tally, started)),
         valid=validity(question, load),
         decision=ServingDecision(
             deployments=deployments, gpus=gpus(decision), usd_per_hour=usd_per_hour(decision)
@@ -101,7 +101,7 @@ def reasons(
         headroom_high=None if load.breaks is None else rounded(load.breaks),
         next_cheaper=alternative(cheaper) if cheaper else None, compared=tuple(compared),
         pareto=tuple(alternative(trial) for trial in front), what_if=tuple(what_if(bench, best.decision)),
-        failed=tuple(alternative(trial) for trial in tally.failed), candidates=candidate_text(question),
+        failed=tuple(alternative(trial) for trial in cheaper_failed(question, best, tally)), candidates=candidate_text(question),
         load=load_figures(question) | burst_of(question, best, found.run),
         bounds=bound_figures(tally, best.decision) | {"breaks_first": breaks_first},
         notes=(*few_notes(found.run), *placement_notes(question, best.decision), *outside_note(found.run)),
@@ -113,13 +113,20 @@ def held(check: Check) -> BoundHeld:
     return BoundHeld(name=check.name, bound=check.bound, planned=rounded(check.value), holds=check.holds)
 
 
-def reason(best: Trial, tally: Tally) -> str:
+def cheaper_failed(question: Question, best: Trial, tally: Tally) -> list[Trial]:
+    """What failed at a price below the answer's, dearest last."""
+    cost = price(question, best.decision)
+    below = [trial for trial in tally.failed if price(question, trial.decision) < cost]
+    return sorted(below, key=lambda trial: price(question, trial.decision))
+
+
+def reason(question: Question, best: Trial, tally: Tally) -> str:
     """The outcome in one sentence."""
-    check = best.verdict.worst
-    parts = [f"{describe(best.decision)} holds every bound ({check.text} at the upper end)"]
-    if tally.failed:
-        dearest = tally.failed[-1]
-        parts.append(f"all {len(tally.failed)} cheaper candidates that closed forms left open fail, {describe(dearest.decision)} last")
+    parts = [f"{describe(best.decision)} holds every bound ({best.verdict.worst.text} at the upper end)"]
+    failed = cheaper_failed(question, best, tally)
+    if failed:
+        all_ = f"all {len(failed)} cheaper candidates" if len(failed) > 1 else "the one cheaper candidate"
+        parts.append(f"{all_} that closed forms left open fail, {describe(failed[-1].decision)} last")
     else:
         parts.append("closed forms rule out everything cheaper")
     return "; ".join(parts)

@@ -13,7 +13,7 @@ from planners.serving.question import OnProgress
 from planners.serving.search import Tally, Trial, price, try_decision
 from planners.serving.serve import Workbench
 
-ROLE_LIMITS = (Limits(256, 8192, 0.90), Limits(128, 4096, 0.90))
+ROLE_LIMITS = (Limits(256, 8192, 0.90), Limits(128, 2048, 0.90))
 """Limits tried; both roles share them, as a deployment has one engine."""
 MOST_REPLICAS = 16
 """Replicas per role beyond which pairs are not looked for."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from planners.serving.candidates import Decision, Layout, Limits, Part
 from planners.serving.question import Question
+from predictors.holes import refuse_holes
 from predictors.memory import MemoryLedger, kv_bytes_per_token, ledger
 from predictors.serving import EarlyStop, EngineLimits, Pool, Requests, Run, StepSurface, Transfer, simulate
 from predictors.step_time import StepTime, step_time
@@ -77,9 +78,11 @@ class Workbench:
             (p for p in question.profiles if (p.model, p.device) == (question.model.name, layout.device.name)), None
         )
         deployment = self.deployment(layout, largest, role=role)
+        refuse_holes(profile, question.model, layout.parallel)
         try:
             return step_time(
-                question.model, layout.device, deployment, profile=profile, role=role, require=question.require  # type: ignore[arg-type]
+                question.model, layout.device, deployment, profile=profile, role=role,  # type: ignore[arg-type]
+                require=question.require,
             )
         except MissingHardwareError as error:
             return error
@@ -168,12 +171,22 @@ def serve(
         return _simulate(asked, asked.requests, pools, early_stop, bench.transfer)
     if len(decision) == 1:
         return _simulate(asked, asked.requests, bench.pool(decision[0], end), early_stop, None)
+    return _serve_mix(bench, asked, decision, end, early_stop)
+
+
+def _serve_mix(
+    bench: Workbench, asked: Question, decision: Decision, end: End, early_stop: EarlyStop | None
+) -> Run:
+    """Each part on its own prompts; one part that alone exceeds what the whole may miss ends the rest."""
     runs = []
     for part in decision:
         chosen = served_by(part, asked.requests)
-        if chosen.any():
-            own = select(asked.requests, chosen)
-            runs.append((chosen, _simulate(asked, own, bench.pool(part, end), None, None)))
+        if not chosen.any():
+            continue
+        run = _simulate(asked, select(asked.requests, chosen), bench.pool(part, end), early_stop, None)
+        if run.stopped_early:
+            return run
+        runs.append((chosen, run))
     return join(runs)
 
 
