@@ -49,7 +49,7 @@ class Cells:
         if not sort:
             row, cell = self._cell(int(back[0]) + 1, column)
             before = self._cell(int(back[0]), column)[1]
-            cure = "Sort the file, or write `sort: true` beside the trace in the workload."
+            cure = "Sort the rows (`sort: true` beside a workload's trace does), and keep one run per file."
             raise InputError(
                 f"{self.file.path}: row {row}, {column}: {cell} is earlier than {before} above it", cure=cure
             )

@@ -50,6 +50,7 @@ def open_trace(path: str | Path) -> TraceFile:
     Raises `InputError` where it cannot be a trace.
     """
     path = Path(path)
+    _check_file(path)
     layout = _layout(path)
     raw = _bytes_of(path)
     data = _unpacked(path, raw) if path.suffix == ".gz" else raw
@@ -108,16 +109,18 @@ def _layout(path: Path) -> Layout:
     for ending in sorted(ENDINGS, key=len, reverse=True):
         if path.name.lower().endswith(ending):
             return ENDINGS[ending]
-    hint = "" if path.exists() else " (and there is no such file)"
-    raise InputError(f"{path}: not a kind of trace that is read{hint}", cure=f"Known endings: {', '.join(ENDINGS)}.")
+    raise InputError(f"{path}: not a kind of table that is read", cure=f"Known endings: {', '.join(ENDINGS)}.")
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise InputError(f"{path}: no such file", cure=f"Check the path{nearest(path.name, names)}.")
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory, a file was expected", cure="Name the file inside it.")
 
 
 def _bytes_of(path: Path) -> bytes:
-    if not path.exists():
-        names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise InputError(f"{path}: no such trace", cure=f"Check the path{nearest(path.name, names)}.")
-    if path.is_dir():
-        raise InputError(f"{path}: is a directory, a trace file was expected", cure="Name the file inside it.")
     size = path.stat().st_size
     if size > MAX_TRACE_BYTES:
         raise _too_large(path, f"{size / 2**30:.1f} GiB")

@@ -157,7 +157,7 @@ BAD: dict[str, tuple[str, str | bytes, tuple[str, ...]]] = {
     "date": ("a.csv", "TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,1,1\n", ("row 1", "TIMESTAMP", "yesterday")),
     "hashes": ("a.csv", HEAD[:-1] + ",hash_ids\n0,100,1,1 2 3\n", ("row 1", "hash_ids", "512")),
     "words as hashes": ("a.csv", HEAD[:-1] + ",hash_ids\n0,900,1,abc\n", ("row 1", "hash_ids", "abc")),
-    "unknown ending": ("a.xls", HEAD, ("kind of trace", ".parquet")),
+    "unknown ending": ("a.xls", HEAD, ("kind of table", ".parquet")),
 }  # fmt: skip
 
 
