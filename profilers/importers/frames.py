@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from specs.errors import InputError
 from specs.model import ModelSpec
 from specs.profile import Axis, Operator, OperatorTable
 
+TUNED = re.compile(r"(instruct|chat|hf|base|it)(\d{4})?$")  # endings that do not change the architecture
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
 
 
@@ -48,9 +50,9 @@ def plain(name: str) -> str:
 
 
 def names_model(text: str, model: ModelSpec) -> bool:
-    """Whether ``text`` is the model's name or one of its published ids, with or without the organisation."""
+    """Whether ``text`` is the model's name or one of its published ids, without organisation and tuning."""
     known = {plain(name.split("/")[-1]) for name in (model.name, *model.aliases)}
-    return plain(text.split("/")[-1]) in known
+    return TUNED.sub("", plain(text.split("/")[-1])) in {TUNED.sub("", name) for name in known}
 
 
 def names_device(text: str, device: DeviceSpec) -> bool:
