@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from predictors.deployment import compile_deployment, evidence_of
+from predictors.deployment import Compiled, compile_deployment, evidence_of
 from predictors.point_rows import asked_of
 from predictors.points import Point, PointPrediction, predict_point
-from predictors.replay import LATENCIES, checked, replay
+from predictors.replay import LATENCIES, Replay, checked, replay
 from profilers.importers.evidence import evidence_in
 from profilers.importers.point_tables import read_points
 from profilers.importers.results import read_measured
 from specs.base import Metadata
 from specs.catalog import find_device, find_model
 from specs.check import Checked, CheckedLatency, CheckedPoint, CheckReport
-from specs.deployment import Deployment
+from specs.deployment import Deployment, DeploymentSpec
 from specs.errors import InfeasibleError, InputError
 from specs.measured import STATISTICS, Measured
 from specs.plan import Evidence, Percentiles, ServingPlan
@@ -47,16 +47,13 @@ def check_measured(
     kind = next((data.get("kind") for data, _ in read_documents(document)), None)
     run = read_measured(measured)
     if kind == "ServingPlan":
-        return _check_plan(document, run)
-    return _check_deployment(document, run, seed, on_progress or (lambda done, total, what: None))
+        return _check_plan(document, run, seed, on_progress)
+    return _check_deployment(document, run, seed, on_progress)
 
 
-def _check_deployment(path: Path, measured: Measured, seed: int, on_progress: OnProgress) -> CheckReport:
+def _check_deployment(path: Path, measured: Measured, seed: int, on_progress: OnProgress | None) -> CheckReport:
     deployment = read_document(path, Deployment)
-    spec, base = deployment.spec, path.parent
-    profile = read_document(base / spec.profile, LayerProfile).spec if spec.profile else None
-    on_progress(0, 3, "compiling step times")
-    compiled = compile_deployment(find_model(spec.model, base), find_device(spec.device, base), spec, profile=profile)
+    compiled = _compiled(deployment.spec, path.parent)
     found = replay(compiled, measured, seed=seed, on_progress=on_progress)
     return CheckReport(
         metadata=Metadata(
@@ -70,6 +67,12 @@ def _check_deployment(path: Path, measured: Measured, seed: int, on_progress: On
         evidence=evidence_of(compiled),
         **found.latencies,
     )
+
+
+def _compiled(spec: DeploymentSpec, base: Path) -> Compiled:
+    """Compile a deployment whose paths count from the folder ``base``."""
+    profile = read_document(base / spec.profile, LayerProfile).spec if spec.profile else None
+    return compile_deployment(find_model(spec.model, base), find_device(spec.device, base), spec, profile=profile)
 
 
 def _every(latencies: dict[str, CheckedLatency]) -> list[tuple[str, Checked]]:
@@ -99,7 +102,7 @@ def _few(measured: Measured) -> tuple[str, ...]:
     return (f"{measured.count} requests: a p99 of fewer than {FEW_REQUESTS} rests on the one or two slowest",)
 
 
-def _check_plan(path: Path, measured: Measured) -> CheckReport:
+def _check_plan(path: Path, measured: Measured, seed: int, on_progress: OnProgress | None) -> CheckReport:
     plan = read_document(path, ServingPlan)
     if plan.decision is None or plan.expected is None:
         raise InputError(
@@ -109,6 +112,8 @@ def _check_plan(path: Path, measured: Measured) -> CheckReport:
     expected = plan.expected
     latencies = {name: _stated(getattr(expected, name), measured.figures.get(name, {})) for name in LATENCIES}
     verdict, violated = _plan_verdict(latencies)
+    one = plan.decision.deployments[0] if len(plan.decision.deployments) == 1 else None
+    found = replay(_compiled(one, path.parent), measured, seed=seed, on_progress=on_progress) if one else None
     return CheckReport(
         metadata=Metadata(name=plan.metadata.name, inputs={path.name: sha256(path), measured.name: measured.sha256}),
         subject="plan",
@@ -116,7 +121,7 @@ def _check_plan(path: Path, measured: Measured) -> CheckReport:
         violated=violated,
         measured_by=measured.tool,
         requests=measured.count,
-        notes=(*measured.notes, *_few(measured), *_load_note(plan, measured)),
+        notes=(*measured.notes, *_few(measured), *_load_note(plan, measured), *_recalibrated(plan, found)),
         evidence=plan.evidence,
         **latencies,
     )
@@ -165,6 +170,25 @@ def _load_note(plan: ServingPlan, measured: Measured) -> tuple[str, ...]:
     if not isinstance(planned, int | float) or not sent or abs(sent / planned - 1) <= LOAD_DIFFERS:
         return ()
     return (f"the run sent {sent:.3g} requests per second, the plan is for {planned:.3g}",)
+
+
+def _recalibrated(plan: ServingPlan, found: Replay | None) -> tuple[str, ...]:
+    """What the decision would have done under the run's own arrivals, and the headroom if steps are that much slower.
+
+    Capacity is taken as inverse to step time, and step time as TPOT's mean has it. [ours]
+    """
+    if found is None:
+        return ("the plan mixes deployments: they are not replayed under the run's arrivals",)
+    tpot = found.latencies["tpot_s"].mean
+    notes = [f"the decision, {found.notes[0]}: {_deployment_verdict(found.latencies)}"]
+    headroom = plan.why.headroom if plan.why else None
+    if headroom and tpot.predicted and tpot.measured:
+        factor = tpot.measured / tpot.predicted
+        notes.append(
+            f"recalibrated on this run (step times × {factor:.2f}), headroom is about {headroom / factor:.2f} × the "
+            "planned load"
+        )
+    return tuple(notes)
 
 
 def check_points(

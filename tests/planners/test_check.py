@@ -31,7 +31,7 @@ expected:
   tpot_s: {mean: {value: 0.02, low: 0.015, high: 0.03}}
   e2e_s: {}
   attainment: {value: 1.0}
-why: {load: {rate_per_s: 1.0}}
+why: {load: {rate_per_s: 1.0}, headroom: 1.5}
 """
 HEAD = "arrival_s,prompt_tokens,output_tokens,ttft_s,tpot_s\n"
 
@@ -94,6 +94,19 @@ def test_another_load_than_the_planned_is_noted(tmp_path: Path) -> None:
     assert not any("per second" in note for note in check_measured(plan, _run(tmp_path, 0.2, 0.02)).notes)
     notes = check_measured(plan, _run(tmp_path, 0.2, 0.02, gap_s=0.5)).notes
     assert "the run sent 2 requests per second, the plan is for 1" in notes
+
+
+def test_headroom_is_recalibrated_on_the_run(tmp_path: Path) -> None:
+    plan, deployment = _write(tmp_path, "p.yaml", PLAN), DEPLOYMENT.replace("rtx-pro-6000", "h100-sxm")
+    deployment = deployment.split("  engine")[0]
+    run = _run(tmp_path, 0.2, 0.02)
+    replayed = check_measured(_write(tmp_path, "d.yaml", deployment), run).tpot_s
+    assert replayed is not None
+    assert replayed.mean.predicted is not None
+    factor = 0.02 / replayed.mean.predicted
+    (note,) = [note for note in check_measured(plan, run).notes if "recalibrated" in note]
+    assert f"step times × {factor:.2f}" in note
+    assert f"headroom is about {1.5 / factor:.2f}" in note
 
 
 def test_an_infeasible_plan_cannot_be_checked(tmp_path: Path) -> None:
