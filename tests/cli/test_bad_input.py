@@ -250,3 +250,40 @@ def test_a_check_needs_something_measured(tonnage: Tonnage) -> None:
 def test_good_documents_are_good(tonnage: Tonnage) -> None:
     assert tonnage(*PLAN).exit_code == 0
     assert tonnage(*SERVING).exit_code == 0
+
+
+POINTS = "model,precision,tp,pp,isl,osl,concurrency,ttft_ms,tpot_ms\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (POINTS, ("points.csv",)),
+        (POINTS.replace(",tpot_ms", "") + "llama-3.1-8b,,1,1,9,9,9,9\n", ("tpot_ms",)),
+        (POINTS + "llama-3.1-8b,,1,1,-9,9,9,9,9\n", ("isl", "-9")),
+        (POINTS + "llama-3.1-8b,,1,1,9,9,9,9,nan\n", ("tpot_ms",)),
+        (POINTS + "llama-3.1-8,,1,1,9,9,9,9,9\n", ("llama-3.1-8b",)),
+        (POINTS + "llama-3.1-8b,fp9,1,1,9,9,9,9,9\n", ("fp9",)),
+        (POINTS + "llama-3.1-8b,,3,1,9,9,9,9,9\n", ("3", "32")),
+    ],
+    ids=["no rows", "no column", "negative", "not a number", "unknown model", "unknown precision", "wrong TP"],
+)
+def test_wrong_points_are_refused(tonnage: Tonnage, text: str, words: tuple[str, ...]) -> None:
+    Path("points.csv").write_text(text)
+    one_message(tonnage("check", "--points", "points.csv", "--device", "h100-sxm"), *words)
+
+
+def test_points_need_a_device(tonnage: Tonnage) -> None:
+    Path("points.csv").write_text(POINTS + "llama-3.1-8b,,1,1,9,9,9,9,9\n")
+    one_message(tonnage("check", "--points", "points.csv"), "--device")
+
+
+@pytest.mark.parametrize("name", ["plan.yaml", "bench.json", "profile.csv"])
+def test_results_that_are_none_are_refused(tonnage: Tonnage, name: str) -> None:
+    Path(name).write_text("{}" if name.endswith("json") else "a: 1\n")
+    command = {
+        "plan.yaml": ("explain", name),
+        "bench.json": ("check", "deployment.yaml", "--measured", name),
+        "profile.csv": ("profile", "import", name, "--form", "vidur", "--device", "l4", "--model", "llama-3.1-8b"),
+    }
+    one_message(tonnage(*command[name]), name)
