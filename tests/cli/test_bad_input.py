@@ -264,9 +264,8 @@ POINTS = "model,precision,tp,pp,isl,osl,concurrency,ttft_ms,tpot_ms\n"
         (POINTS + "llama-3.1-8b,,1,1,9,9,9,9,nan\n", ("tpot_ms",)),
         (POINTS + "llama-3.1-8,,1,1,9,9,9,9,9\n", ("llama-3.1-8b",)),
         (POINTS + "llama-3.1-8b,fp9,1,1,9,9,9,9,9\n", ("fp9",)),
-        (POINTS + "llama-3.1-8b,,3,1,9,9,9,9,9\n", ("3", "32")),
     ],
-    ids=["no rows", "no column", "negative", "not a number", "unknown model", "unknown precision", "wrong TP"],
+    ids=["no rows", "no column", "negative", "not a number", "unknown model", "unknown precision"],
 )
 def test_wrong_points_are_refused(tonnage: Tonnage, text: str, words: tuple[str, ...]) -> None:
     Path("points.csv").write_text(text)
