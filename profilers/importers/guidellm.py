@@ -49,7 +49,7 @@ def read(data: Any, *, name: str, sha256: str, part: int, folder: Path) -> Measu
     count = (metrics.get("request_totals") or {}).get("successful") or len(rows)
     figures = {ours: _figure(metrics, theirs, scale) for ours, (theirs, scale) in FIGURES.items()}
     if len(rows) < count:
-        notes.append(BY_TOKENS)
+        notes += [BY_TOKENS, *_grouped(found)]
     measured = listed(
         rows, name=name, tool=TOOL, sha256=sha256, count=int(count), timed=True, figures=figures, notes=notes,
         rate_per_s=_rate(found, int(count)), concurrency=_concurrency(found),
@@ -134,6 +134,15 @@ def _mean_tokens(metrics: dict[str, Any], name: str) -> int:
 def _rate(benchmark: dict[str, Any], count: int) -> float | None:
     duration_s = benchmark.get("duration") or 0
     return count / duration_s if duration_s > 0 else None
+
+
+def _grouped(benchmark: dict[str, Any]) -> list[str]:
+    """Its Poisson arrivals are not Poisson where several workers each use every drawn gap."""
+    strategy = (benchmark.get("config") or {}).get("strategy") or {}
+    workers = strategy.get("worker_count") or 1
+    if strategy.get("type_") != "poisson" or workers < 2:
+        return []
+    return [f"its {workers} workers repeat each gap, so real arrivals came in groups; those drawn here do not"]
 
 
 def _concurrency(benchmark: dict[str, Any]) -> int | None:

@@ -102,6 +102,7 @@ def test_guidellm_benchmarks_are_chosen_by_number(reference_data: Reference) -> 
     path = reference_data(f"{SAMPLES}/guidellm.json")
     first, second = read_measured(path), read_measured(f"{path}#2")
     assert (first.count, second.count) == (41, 64)
+    assert any("10 workers repeat each gap" in note for note in first.notes)
     assert any("benchmark 2 of 2" in note for note in second.notes)
     with pytest.raises(InputError, match="has 2 benchmarks, number 3"):
         read_measured(f"{path}#3")
