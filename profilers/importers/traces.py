@@ -46,7 +46,13 @@ LLMServingSim, ServeGen's generated requests, BurstGPT, Vidur's replays. [std]""
 ARRIVAL_KEYS: dict[str, Unit] = {
     "arrival_s": "s", "arrival_ms": "ms", "arrival_us": "us", "arrival_ns": "ns", "arrival_at": "datetime",
 }  # fmt: skip
-KEYS = (*ARRIVAL_KEYS, "prompt_tokens", "output_tokens", "session", "class", "hash_ids")
+OPTIONAL = {
+    "session": ("session", "session_id", "conversation_id", "Session ID"),
+    "class": ("class", "request_class"),
+    "hash_ids": ("hash_ids", "prefix_hashes"),
+}
+"""Columns that a trace may have, by the names they go under."""
+KEYS = (*ARRIVAL_KEYS, "prompt_tokens", "output_tokens", *OPTIONAL)
 
 
 def read_trace(
@@ -85,9 +91,14 @@ def recognise(file: TraceFile, columns: Mapping[str, str]) -> tuple[Form, dict[s
     candidates = [_mapped(form, columns) for form in FORMS]
     for form in candidates:
         if {form.arrival, form.prompt, form.output} <= set(file.names):
-            optional = {key: columns.get(key, key) for key in ("session", "class", "hash_ids")}
-            return form, {key: name for key, name in optional.items() if name in file.names}
+            optional = {key: _optional(file, columns, key) for key in OPTIONAL}
+            return form, {key: name for key, name in optional.items() if name is not None}
     raise _unrecognised(file, candidates)
+
+
+def _optional(file: TraceFile, columns: Mapping[str, str], key: str) -> str | None:
+    names = (columns[key],) if key in columns else OPTIONAL[key]
+    return next((name for name in names if name in file.names), None)
 
 
 def _mapped(form: Form, columns: Mapping[str, str]) -> Form:

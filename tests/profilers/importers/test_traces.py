@@ -88,6 +88,13 @@ def test_foreign_columns_are_mapped_with_their_unit(tmp_path: Path) -> None:
     assert trace.class_index.tolist() == [0, 1, 0]
 
 
+def test_sessions_are_recognised_by_their_usual_names(tmp_path: Path) -> None:
+    text = "arrival_s,prompt_tokens,output_tokens,session_id\n0,1,1,u7\n1,1,1,u3\n2,1,1,u7\n"
+    session = read_trace(_write(tmp_path, "s.csv", text)).session
+    assert session is not None
+    assert session.tolist() == [1, 0, 1]
+
+
 @pytest.mark.parametrize(
     "text",
     [
