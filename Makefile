@@ -5,7 +5,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 EXTRAS_BIN := .venv-extras/bin
 EXTRAS_STAMP := .venv-extras/.installed
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+UV ?= $(shell command -v uv || echo $(BIN)/uv)
+LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --extra dev
 
 .PHONY: help demo test lint docs pytest test-extras bench lock clean
