@@ -16,7 +16,7 @@ TRACE = "llm_traces/azure2023_conv_first60pct.csv.gz"
 CPU_S, MEMORY_MB = 5.0, 500.0
 LINE = Line(
     name="plan-speed",
-    what="a 70B plan over the 12,340-request conversation trace, three device types, all TP: CPU time, memory, second run",
+    what="a 70B plan over the 12,340-request conversation trace, three devices, all TP: CPU time, memory, second run",
     bar="≤ 5 CPU-s, ≤ 500 MB",
     data=TRACE,
     best="aiconfigurator 11 s dense, 67–146 s MoE, without arrivals",
@@ -34,9 +34,21 @@ kind: Cluster
 metadata: {name: three-offers}
 spec:
   pools:
-    - {name: h100, device: h100-sxm, nodes: 4, gpus_per_node: 8, usd_per_gpu_hour: {value: 2.50, source: assumed, date: 2026-11-01}}
-    - {name: a100, device: a100-80gb, nodes: 4, gpus_per_node: 8, usd_per_gpu_hour: {value: 1.50, source: assumed, date: 2026-11-01}}
-    - {name: l40s, device: l40s, nodes: 8, gpus_per_node: 8, usd_per_gpu_hour: {value: 0.90, source: assumed, date: 2026-11-01}}
+    - name: h100
+      device: h100-sxm
+      nodes: 4
+      gpus_per_node: 8
+      usd_per_gpu_hour: {value: 2.50, source: assumed, date: 2026-11-01}
+    - name: a100
+      device: a100-80gb
+      nodes: 4
+      gpus_per_node: 8
+      usd_per_gpu_hour: {value: 1.50, source: assumed, date: 2026-11-01}
+    - name: l40s
+      device: l40s
+      nodes: 8
+      gpus_per_node: 8
+      usd_per_gpu_hour: {value: 0.90, source: assumed, date: 2026-11-01}
   network_gbps: 400
 """
 PLAN = """
@@ -83,8 +95,11 @@ def run() -> Result:
         "headroom": made["why"]["headroom"],
     }  # fmt: skip
     compared = [made["why"].get("next_cheaper"), *made["why"].get("compared", ()), *made["why"].get("failed", ())]
-    rows = tuple({"alternative": one["decision"], "usd_per_hour": one["usd_per_hour"], "breaks": one.get("breaks", "holds")}
-                 for one in compared if one)  # fmt: skip
+    rows = tuple(
+        {"alternative": one["decision"], "usd_per_hour": one["usd_per_hour"], "breaks": one.get("breaks", "holds")}
+        for one in compared
+        if one
+    )
     return Result(
         holds=cpu_s <= CPU_S and memory <= MEMORY_MB,
         text=f"{cpu_s:.2f} CPU-s, {memory:.0f} MB ({figures['evaluated']} candidates simulated)",
@@ -96,7 +111,8 @@ def _placed(made: dict[str, object]) -> list[str]:
     decision = made["decision"]
     assert isinstance(decision, dict)
     return [
-        f"{one['replicas']} × {one['device']} tp {one['parallel']['tp']}, max_num_seqs {one['engine']['max_num_seqs']}, "
+        f"{one['replicas']} × {one['device']} tp {one['parallel']['tp']}, "
+        f"max_num_seqs {one['engine']['max_num_seqs']}, "
         f"max_num_batched_tokens {one['engine']['max_num_batched_tokens']}"
         for one in decision["deployments"]
     ]

@@ -44,7 +44,8 @@ def _plan_file(plan: ServingPlan) -> str:
 
 
 def _comments(plan: ServingPlan) -> list[str]:
-    assert plan.expected is not None and plan.why is not None
+    assert plan.expected is not None
+    assert plan.why is not None
     lines = [
         f"# {plan.metadata.name}: start the replicas of `tonnage export vllm` behind one router at {TARGET}.",
         "# The plan is refuted if a figure lies above its interval (90 %), or a bound breaks:",
@@ -74,7 +75,7 @@ def _load(plan: ServingPlan, name: str) -> float:
 def _prompts(plan: ServingPlan) -> int:
     """Requests to send: a quarter of an hour, not more than were planned for, enough for a p99."""
     asked = min(_load(plan, "rate_per_s") * LASTS_S, _load(plan, "requests"))
-    return max(int(round(asked)), FEWEST)
+    return max(round(asked), FEWEST)
 
 
 def _vllm(plan: ServingPlan, deployment: DeploymentInPlan) -> list[str]:

@@ -62,8 +62,9 @@ def _load(plan: ServingPlan) -> str:
         f"The load: {_number(load, 'requests'):,.0f} requests in {_number(load, 'duration_s'):,.0f} s are "
         f"{_number(load, 'rate_per_s'):.3g} per second; the gaps between them vary with a coefficient of "
         f"{_number(load, 'interarrival_cv'):.3g} (Poisson: 1), the heaviest {_number(load, 'window_s'):.0f} s carry "
-        f"{_number(load, 'peak_to_mean'):.3g} × the mean, and counts disperse {_number(load, 'index_of_dispersion'):.3g} × "
-        f"as much as Poisson's. Prompts hold {_number(load, 'prompt_tokens_mean'):,.0f} tokens on average "
+        f"{_number(load, 'peak_to_mean'):.3g} × the mean, and counts disperse "
+        f"{_number(load, 'index_of_dispersion'):.3g} × as much as Poisson's. "
+        f"Prompts hold {_number(load, 'prompt_tokens_mean'):,.0f} tokens on average "
         f"(p99 {_number(load, 'prompt_tokens_p99'):,.0f}), answers {_number(load, 'output_tokens_mean'):,.0f} "
         f"(p99 {_number(load, 'output_tokens_p99'):,.0f})."
     )
@@ -81,7 +82,7 @@ def _closed_forms(plan: ServingPlan) -> str:
     if "replicas_at_least" not in bounds:
         return ""
     forms = {
-        "by_kv_littles_law": "Little's law over KV tokens (arrivals × time held × tokens held / KV tokens of a replica)",
+        "by_kv_littles_law": "Little's law over KV (arrivals × time held × tokens held / KV tokens of a replica)",
         "by_sequences_littles_law": "Little's law over sequences",
         "by_burst_prefill": "the prefill work of the heaviest window",
         "by_mean_work": "the mean work of all scheduled tokens",

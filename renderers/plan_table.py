@@ -97,16 +97,30 @@ def _latencies(plan: ServingPlan, width: int) -> Iterator[str]:
         cells = "".join(f"{_seconds(getattr(values, level)):>9}" for level in LEVELS)
         interval = _interval(values, mine[0]) if wide and mine else ""
         yield f"  {label:{LABEL}}{cells}   {_bound(mine):<16}{interval}".rstrip()
-    attainment = [held for name, held in bounds.items() if name == "attainment"]
-    if attainment:
-        share = plan.expected.attainment
-        interval = f"{share.low:.2%} – {share.high:.2%}" if wide and share.low is not None and share.high is not None else ""
-        yield f"  {'attainment':{LABEL}}{share.value:>9.2%}{'':18}   {'≥ ' + format(attainment[0].bound, '.4g'):<16}{interval}".rstrip()
+    yield from _attainment(plan, bounds, wide)
+    yield from _of_classes(bounds)
+
+
+def _attainment(plan: ServingPlan, bounds: dict[str, BoundHeld], wide: bool) -> Iterator[str]:
+    if "attainment" not in bounds or plan.expected is None:
+        return
+    share = plan.expected.attainment
+    interval = (
+        f"{share.low:.2%} – {share.high:.2%}" if wide and share.low is not None and share.high is not None else ""
+    )
+    bound = f"≥ {bounds['attainment'].bound:.4g}"
+    yield f"  {'attainment':{LABEL}}{share.value:>9.2%}{'':18}   {bound:<16}{interval}".rstrip()
+
+
+def _of_classes(bounds: dict[str, BoundHeld]) -> Iterator[str]:
+    """One row per bound of a class of requests: the planned figure at the upper end."""
     for name, held in bounds.items():
-        if name.split(".")[0] not in METRICS and name != "attainment":
-            share = name.endswith("attainment")
-            figure = f"{held.planned:.2%}" if share else _time(held.planned)
-            yield f"  {pretty(name):<32}{figure:>9}   {'≥' if share else '≤'} {f'{held.bound:g}' if share else _time(held.bound)}"
+        if name.split(".")[0] in METRICS or name == "attainment":
+            continue
+        is_share = name.endswith("attainment")
+        planned = f"{held.planned:.2%}" if is_share else _time(held.planned)
+        bound = f"≥ {held.bound:g}" if is_share else f"≤ {_time(held.bound)}"
+        yield f"  {pretty(name):<32}{planned:>9}   {bound}"
 
 
 def _bound(mine: list[BoundHeld]) -> str:

@@ -39,14 +39,12 @@ def _blocks(deployment: DeploymentInPlan, plan: ServingPlan) -> list[str]:
     return [_block(deployment, deployment.replicas, deployment.parallel, "mixed", None)]
 
 
-def _block(
-    deployment: DeploymentInPlan, replicas: int, parallel: Parallel, role: str, connector: str | None
-) -> str:
+def _block(deployment: DeploymentInPlan, replicas: int, parallel: Parallel, role: str, connector: str | None) -> str:
     pool = f" in pool {deployment.pool}" if deployment.pool else ""
     kind = "" if role == "mixed" else f" {role}"
     comments = [
-        f"# start {replicas}{kind} replica{'s' * (replicas != 1)}{pool}, each on {parallel.gpus} × {deployment.device}; "
-        f"vLLM {deployment.engine.version}",
+        f"# start {replicas}{kind} replica{'s' * (replicas != 1)}{pool}, "
+        f"each on {parallel.gpus} × {deployment.device}; vLLM {deployment.engine.version}",
         f"# route between them: {deployment.router}",
     ]
     if "prompt_tokens" in deployment.labels:

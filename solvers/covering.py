@@ -28,7 +28,7 @@ def cheapest_cover(
     use: FloatArray | None = None,
     available: FloatArray | None = None,
 ) -> Cover | None:
-    """Choose machines y and an assignment x of cells: min Σ c_j y_j, Σ_j x_ij = 1, Σ_i x_ij rate_i / throughput_ij ≤ y_j.
+    """Choose machines y and an assignment x of cells: min Σ c_j y_j, Σ_j x_ij = 1, Σ_i x_ij rate_i / thr_ij ≤ y_j.
 
     ``rate`` [I] per cell; ``throughput`` [I, J] is what one machine of type j serves of cell i alone, 0 where it
     cannot; ``cost`` [J]. ``use`` [J, K] of resources ``available`` [K] bound the machines. x is binary, y integer.

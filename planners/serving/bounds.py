@@ -100,7 +100,7 @@ def _host_floor(surface: StepSurface) -> float:
     return 0.0 if surface.overlap else float(surface.host_s[1:].min())
 
 
-def _lightest(weights: FloatArray, miss: float) -> float:
+def _lightest(weights: FloatArray | IntArray, miss: float) -> float:
     """Sum of ``weights`` [n] without the heaviest share ``miss``: what must be served in time whichever may miss."""
     kept = max(int(np.floor(len(weights) * (1 - min(miss, 1.0)))), 0)
     return float(np.sort(weights)[:kept].sum())
@@ -210,7 +210,7 @@ def _wanted(slo: Slo, prompts: IntArray) -> list[tuple[str, int, float]]:
 def _alone(bench: Workbench, layout: Layout, limits: Limits, prompts: IntArray) -> FloatArray:
     """TTFT of requests with these prompts, far apart."""
     requests = Requests(
-        arrival_s=np.arange(len(prompts)) * APART_S, prompt_tokens=prompts,
+        arrival_s=np.arange(len(prompts), dtype=np.float64) * APART_S, prompt_tokens=prompts,
         output_tokens=np.ones(len(prompts), dtype=np.int64),
     )  # fmt: skip
     return simulate(requests, bench.pool(Part(layout=layout, limits=limits, replicas=1), "planned")).ttft_s

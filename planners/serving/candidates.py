@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from specs.catalog import find_device
@@ -107,7 +108,7 @@ def describe(decision: Decision) -> str:
 
 
 def layouts(pool: Pool, model: ModelSpec, device: DeviceSpec) -> list[Layout]:
-    """Layouts of ``model`` in ``pool``: TP within a node that divides the heads, PP without a fast link, EP for experts.
+    """Layouts of ``model`` in ``pool``: TP that divides the heads within a node, PP over slow links, EP for experts.
 
     Layouts for which no replica fits the free GPUs are kept with capacity 0, so that their exclusion can be told.
     """
@@ -166,6 +167,6 @@ def grow(layout: Layout, factor: int) -> Layout:
     return replace(layout, pool=pool, capacity=capacity_of(pool, layout.parallel))
 
 
-def device_of(pool: Pool, base: object) -> DeviceSpec:
+def device_of(pool: Pool, base: Path) -> DeviceSpec:
     """The pool's device, from the catalogue or a document beside the cluster's."""
-    return find_device(pool.device, base)  # type: ignore[arg-type]
+    return find_device(pool.device, base)

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from planners.serving.bounds import Demand, fewest_replicas
 from planners.serving.candidates import Decision, Layout, Limits, Part, describe, gpus, usd_per_hour
 from planners.serving.decide import Check
-from planners.serving.search import Open, Tally, Trial, open_layout, price, try_decision
-from planners.serving.bounds import Demand, fewest_replicas
+from planners.serving.opening import Open, Tally, open_layout
 from planners.serving.serve import Workbench
+from planners.serving.trials import Trial, price, try_decision
 from specs.plan import Alternative
 
 DEAREST = 3.0
@@ -78,9 +79,7 @@ def _one(bench: Workbench, opened: Open) -> Trial:
     return try_decision(bench, (Part(layout=opened.layout, limits=limits, replicas=1),), stop=False)
 
 
-def other_pools(
-    bench: Workbench, asked: Demand, best: Trial, tally: Tally, layouts: Iterable[Layout]
-) -> list[Trial]:
+def other_pools(bench: Workbench, asked: Demand, best: Trial, tally: Tally, layouts: Iterable[Layout]) -> list[Trial]:
     """The cheapest decision of each pool besides the answer's layout, under the answer's token budget.
 
     For comparison only: pipelines and expert parallelism are left out, and what costs more than `DEAREST` times.
@@ -93,9 +92,7 @@ def other_pools(
     return found
 
 
-def _cheapest(
-    bench: Workbench, asked: Demand, best: Trial, tally: Tally, layouts: list[Layout]
-) -> Trial | None:
+def _cheapest(bench: Workbench, asked: Demand, best: Trial, tally: Tally, layouts: list[Layout]) -> Trial | None:
     question, limits = bench.question, best.decision[0].limits
     most = price(question, best.decision)[0] * DEAREST
     failed = {one.label: 0 for one in layouts}
@@ -105,7 +102,11 @@ def _cheapest(
     steps = []
     for layout in layouts:
         opened = open_layout(bench, asked, layout, Tally())
-        roomy = [one for one, _ in opened.limits if one.max_num_batched_tokens == limits.max_num_batched_tokens] if opened else []
+        roomy = (
+            [one for one, _ in opened.limits if one.max_num_batched_tokens == limits.max_num_batched_tokens]
+            if opened
+            else []
+        )
         if opened is None or not roomy:
             continue
         for replicas in range(max(opened.fewest, failed[layout.label] + 1), layout.capacity + 1):

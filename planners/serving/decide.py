@@ -48,7 +48,9 @@ class Check:
         """For example ``ttft_s.p99 1.62 > 1``."""
         sign = ("<=" if self.holds else ">") if self.at_most else (">=" if self.holds else "<")
         value = f"{self.value:.3g}" if self.at_most else f"{self.value:.4f}"
-        return f"{self.name} {value} {sign} {self.bound:g}" if np.isfinite(self.value) else f"{self.name} > {self.bound:g}"
+        return (
+            f"{self.name} {value} {sign} {self.bound:g}" if np.isfinite(self.value) else f"{self.name} > {self.bound:g}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,7 @@ def judge(question: Question, run: Run, *, sampling: bool = True) -> Verdict:
 
 
 def observed(run: Run) -> dict[str, FloatArray]:
-    """TTFT, TPOT, end-to-end and longest gap of each request [n]; infinite where it did not get so far, NaN for no gap."""
+    """TTFT, TPOT, end-to-end, longest gap of each request [n]; infinite where it did not get so far, NaN for no gap."""
     done = run.status == DONE
     ttft = np.where(np.isnan(run.ttft_s), np.inf, run.ttft_s)
     return {

@@ -44,7 +44,9 @@ def expect(bench: Workbench, decision: Decision) -> Expectation:
 
 def request_bounds(question: Question) -> FloatArray:
     """Per-request bounds [classes, 4] on TTFT, TPOT, end-to-end and the longest gap; infinite where there is none."""
-    rows = [[getattr(slo.request, m) or np.inf for m in ("ttft_s", "tpot_s", "e2e_s", "itl_s")] for slo in question.slos]
+    rows = [
+        [getattr(slo.request, m) or np.inf for m in ("ttft_s", "tpot_s", "e2e_s", "itl_s")] for slo in question.slos
+    ]
     return np.array(rows, dtype=np.float64)
 
 

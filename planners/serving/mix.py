@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from planners.serving.bounds import TPOT_BOUNDS, Demand, loosest
 from planners.serving.candidates import Decision, Layout, Limits, Part
+from planners.serving.opening import Tally
 from planners.serving.question import OnProgress, Question
-from planners.serving.search import Tally, Trial, price, try_decision
 from planners.serving.serve import Workbench
+from planners.serving.trials import Trial, price, try_decision
 from solvers.covering import Cover, cheapest_cover, relaxed_cost
 
 FloatArray = npt.NDArray[np.float64]
@@ -97,7 +98,9 @@ def steady_rate(bench: Workbench, layout: Layout, prompt: float, output: float) 
     if not allowed.any():
         return 0.0
     batch, tokens = batch[allowed], tokens[allowed]
-    column = int(np.clip(np.searchsorted(surface.decode_context_grid, context), 0, len(surface.decode_context_grid) - 1))
+    column = int(
+        np.clip(np.searchsorted(surface.decode_context_grid, context), 0, len(surface.decode_context_grid) - 1)
+    )
     decode = np.interp(batch, surface.decode_batch_grid, surface.decode_attention_s[:, column])
     prefill = float(np.interp(prompt, surface.prefill_chunk_grid, surface.prefill_attention_s[:, 0]))
     gpu = surface.tokens_s[np.rint(tokens).astype(int)] + surface.sequences_s[batch.astype(int)]

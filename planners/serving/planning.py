@@ -8,11 +8,12 @@ from pathlib import Path
 from planners.serving.bounds import demand
 from planners.serving.candidates import Layout, device_of, layouts
 from planners.serving.mix import cheapest_mix
+from planners.serving.opening import Tally
 from planners.serving.question import Objective, OnProgress, Question, Survive, read_question
 from planners.serving.refusals import refused
 from planners.serving.report import report
 from planners.serving.roles import cheapest_roles
-from planners.serving.search import Tally, cheapest_mixed, sturdiest
+from planners.serving.search import cheapest_mixed, sturdiest
 from planners.serving.serve import Workbench
 from specs.plan import ServingPlan
 from specs.profile import Basis

@@ -1,4 +1,4 @@
-"""The plan when nothing holds: which constraints conflict, and the smallest change that would do; or what is missing."""
+"""The plan when nothing holds: which constraints conflict and the smallest change that would do, or what is missing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from planners.serving.bounds import Demand
 from planners.serving.candidates import Layout, grow
 from planners.serving.compared import alternative
+from planners.serving.opening import Refusal, Tally
 from planners.serving.report import candidate_text, load_figures, metadata, solver
-from planners.serving.search import Refusal, Tally, Trial, cheapest_mixed
+from planners.serving.search import cheapest_mixed
 from planners.serving.serve import Workbench
+from planners.serving.trials import Trial
 from specs.plan import ServingPlan, ServingWhy, Status
 
 GROWTH = 16
@@ -19,9 +21,7 @@ NEAREST = ("replicas", "unloaded latency", "free GPUs", "evidence", "memory")
 MOST_CONFLICTS = 8
 
 
-def refused(
-    bench: Workbench, asked: Demand, layouts: Sequence[Layout], tally: Tally, started: float
-) -> ServingPlan:
+def refused(bench: Workbench, asked: Demand, layouts: Sequence[Layout], tally: Tally, started: float) -> ServingPlan:
     """An `infeasible` plan with the conflict and its cure, or an `abstained` one with the missing measurement."""
     lacking = [one for one in tally.refusals if one.constraint == "evidence"]
     if lacking and not tally.failed:
@@ -42,15 +42,13 @@ def _abstained(bench: Workbench, lacking: list[Refusal], tally: Tally, started: 
     return Status(
         outcome="abstained",
         reason=f"step times of {model} on {', '.join(devices)} are not {require}, which was required",
-        missing=f"tonnage profile layers {model} --tp {','.join(map(str, tps))}   (on one {devices[0]}), then plan with its profile",
+        missing=f"tonnage profile layers {model} --tp {','.join(map(str, tps))} (on one {devices[0]})",
         conflicts=tuple(dict.fromkeys(one.reason for one in lacking))[:MOST_CONFLICTS],
         solver=solver(tally, started),
     )
 
 
-def _infeasible(
-    bench: Workbench, asked: Demand, layouts: Sequence[Layout], tally: Tally, started: float
-) -> Status:
+def _infeasible(bench: Workbench, asked: Demand, layouts: Sequence[Layout], tally: Tally, started: float) -> Status:
     conflicts = conflicts_of(tally)
     change = smallest_change(bench, asked, layouts, tally)
     return Status(
@@ -73,9 +71,7 @@ def conflicts_of(tally: Tally) -> list[str]:
     return [f"{one.decision}: {one.breaks}, and no more replicas fit" for one in shown] + texts
 
 
-def smallest_change(
-    bench: Workbench, asked: Demand, layouts: Sequence[Layout], tally: Tally
-) -> str | None:
+def smallest_change(bench: Workbench, asked: Demand, layouts: Sequence[Layout], tally: Tally) -> str | None:
     """More GPUs where the SLO can be held with them; else a looser SLO; else memory."""
     limited = [one for one in tally.refusals if one.constraint in ("replicas", "free GPUs")]
     if tally.failed or limited:
@@ -94,8 +90,8 @@ def smallest_change(
     if short:
         closest = min(short, key=lambda one: one.shortfall)
         return (
-            f"{closest.shortfall:.1f} GiB more per GPU on {closest.layout.label}: larger GPUs, more GPUs per node for a "
-            "higher TP, or weights of a smaller precision"
+            f"{closest.shortfall:.1f} GiB more per GPU on {closest.layout.label}: larger GPUs, more GPUs per node "
+            "for a higher TP, or weights of a smaller precision"
         )
     return None
 

@@ -27,9 +27,10 @@ from planners.serving.compared import alternative, baselines, beyond, next_cheap
 from planners.serving.decide import Check, few_notes, observed
 from planners.serving.difference import difference
 from planners.serving.expected import Expectation, expect, expected, rounded
+from planners.serving.opening import Tally
 from planners.serving.question import OnProgress, Question
-from planners.serving.search import Tally, Trial, price
 from planners.serving.serve import Workbench
+from planners.serving.trials import Trial, price
 from planners.serving.whatif import Headroom, first_to_break, headroom, what_if
 from predictors.serving import Run
 from predictors.workload import statistics
@@ -101,7 +102,8 @@ def reasons(
         headroom_high=None if load.breaks is None else rounded(load.breaks),
         next_cheaper=alternative(cheaper) if cheaper else None, compared=tuple(compared),
         pareto=tuple(alternative(trial) for trial in front), what_if=tuple(what_if(bench, best.decision)),
-        failed=tuple(alternative(trial) for trial in cheaper_failed(question, best, tally)), candidates=candidate_text(question),
+        failed=tuple(alternative(trial) for trial in cheaper_failed(question, best, tally)),
+        candidates=candidate_text(question),
         load=load_figures(question) | burst_of(question, best, found.run),
         bounds=bound_figures(tally, best.decision) | {"breaks_first": breaks_first},
         notes=(*few_notes(found.run), *placement_notes(question, best.decision), *outside_note(found.run)),
@@ -181,7 +183,7 @@ def validity(question: Question, load: Headroom) -> str:
     when = f"until {until} ({VALID_DAYS} days after the newest price)" if until else "while nothing below changes"
     engine = question.engine
     return (
-        f"{when}; while the load stays within {load.holds:.2f} × of the planned arrivals with their lengths and bursts, "
+        f"{when}; while the load stays within {load.holds:.2f} × of the planned arrivals, their lengths and bursts, "
         f"{engine.name} {engine.version} runs with the planned limits, and prices stay"
     )
 
@@ -206,7 +208,9 @@ def evidence_of(bench: Workbench, decision: Decision) -> tuple[Evidence, ...]:
     for pool in {part.layout.pool.name: part.layout.pool for part in decision}.values():
         if pool.usd_per_gpu_hour is not None:
             paid = pool.usd_per_gpu_hour
-            found.append(Evidence(quantity=f"price of {pool.name}", basis="assumed", source=f"{paid.source}, {paid.date}"))
+            found.append(
+                Evidence(quantity=f"price of {pool.name}", basis="assumed", source=f"{paid.source}, {paid.date}")
+            )
     return tuple(found)
 
 
@@ -214,10 +218,10 @@ def candidate_text(question: Question) -> str:
     """The candidate set over which `optimal` is meant."""
     pools = ", ".join(pool.name for pool in question.cluster.pools)
     return (
-        f"pools {pools}; TP 1, 2, 4, 8 that divide the heads, within a node; PP 2, 4 where the link is slow or TP fills "
-        f"the node; EP = TP for experts; max_num_seqs {', '.join(map(str, reversed(MAX_NUM_SEQS)))}; "
+        f"pools {pools}; TP 1, 2, 4, 8 that divide the heads, within a node; PP 2, 4 where the link is slow or TP "
+        f"fills the node; EP = TP for experts; max_num_seqs {', '.join(map(str, reversed(MAX_NUM_SEQS)))}; "
         f"max_num_batched_tokens {', '.join(map(str, reversed(MAX_NUM_BATCHED_TOKENS)))}; memory "
-        f"{', '.join(map(str, MEMORY_FRACTIONS))}; every number of replicas that fits; mixed roles, and cheaper pairs of "
+        f"{', '.join(map(str, MEMORY_FRACTIONS))}; every number of replicas that fits; mixed roles, cheaper pairs of "
         "prefill and decode replicas in one pool; mixes of pools by prompt length that the integer programme proposes; "
         "weights as published"
     )
@@ -263,10 +267,13 @@ def placement_notes(question: Question, decision: Decision) -> list[str]:
         taken, stranded = sum(pool.taken_by_node()), stranded_gpus(pool, part.layout.parallel)
         if taken or stranded:
             notes.append(
-                f"pool {pool.name}: {taken} GPUs are taken, {stranded} free ones lie in fragments below tp {part.layout.parallel.tp}"
+                f"pool {pool.name}: {taken} GPUs are taken, {stranded} free ones lie in fragments below "
+                f"tp {part.layout.parallel.tp}"
             )
         if part.spare:
-            notes.append(f"{part.spare} of {part.replicas + part.spare} replicas are spare, to survive a lost {question.survive}")
+            notes.append(
+                f"{part.spare} of {part.replicas + part.spare} replicas are spare, to survive a lost {question.survive}"
+            )
     return notes
 
 

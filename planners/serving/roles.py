@@ -9,9 +9,10 @@ import numpy as np
 
 from planners.serving.bounds import Demand, cheapest_token_s, fastest_decode_s
 from planners.serving.candidates import Decision, Layout, Limits, Part, spare_for
+from planners.serving.opening import Tally
 from planners.serving.question import OnProgress
-from planners.serving.search import Tally, Trial, price, try_decision
 from planners.serving.serve import Workbench
+from planners.serving.trials import Trial, price, try_decision
 
 ROLE_LIMITS = (Limits(256, 8192, 0.90), Limits(128, 2048, 0.90))
 """Limits tried; both roles share them, as a deployment has one engine."""

@@ -4,212 +4,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-import numpy as np
-
-from planners.serving.bounds import Bound, Demand, fewest_replicas, unloaded
-from planners.serving.candidates import (
-    MAX_NUM_BATCHED_TOKENS,
-    MAX_NUM_SEQS,
-    MEMORY_FRACTIONS,
-    Decision,
-    Layout,
-    Limits,
-    Part,
-    gpus,
-    spare_for,
-    usd_per_hour,
-)
-from planners.serving.decide import DONE, Check, Verdict, early_stop, judge
+from planners.serving.bounds import Demand
+from planners.serving.candidates import MAX_NUM_SEQS, Layout, Limits, Part, spare_for
+from planners.serving.opening import Open, Tally, open_layout
 from planners.serving.question import OnProgress, Question
-from planners.serving.serve import Workbench, serve
-from predictors.serving import Run
-from specs.errors import MissingHardwareError
+from planners.serving.serve import Workbench
+from planners.serving.trials import Trial, price, try_decision
 
 STRESS = 1.15
 """Multiple of the load at which limits that all hold are compared."""
-FULL = 0.98
-"""Share of a replica's KV blocks from which more memory could have changed the run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """One decision that was simulated at the upper end of its interval, and what became of it."""
-
-    decision: Decision
-    verdict: Verdict
-    done: int  # requests completed before the run ended or was stopped
-    peak_running: int  # most sequences at once on one replica
-    kv_full: bool
-    ttft_p99_s: float | None
-    tpot_p99_s: float | None
-    attainment: float | None
-
-    @property
-    def holds(self) -> bool:
-        """Whether every bound held."""
-        return self.verdict.holds
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refusal:
-    """A layout that no number of replicas in the pool can make hold, and why."""
-
-    layout: Layout
-    constraint: str  # memory | free GPUs | unloaded latency | replicas | evidence
-    reason: str
-    shortfall: float = 0.0  # GiB short, replicas short, or the factor by which a bound is missed
-    check: Check | None = None
-    cure: str = ""
-
-
-@dataclass
-class Tally:
-    """What the search looked at."""
-
-    evaluated: int = 0
-    pruned: int = 0
-    refusals: list[Refusal] = field(default_factory=list)
-    bounds: dict[str, Bound] = field(default_factory=dict)
-    failed: list[Trial] = field(default_factory=list)
-    opened: dict[str, Open] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Open:
-    """A layout that closed forms left open: the fewest replicas and the limits worth trying."""
-
-    layout: Layout
-    fewest: int
-    limits: tuple[tuple[Limits, int], ...]  # limits and the fewest replicas under them
-
-
-def open_layout(bench: Workbench, asked: Demand, layout: Layout, tally: Tally) -> Open | None:
-    """The layout if memory, Little's law and the unloaded latency leave it open; else None, and noted as refused."""
-    refusal = _cannot_be_placed(layout) or _does_not_fit(bench, layout) or _lacks_evidence(bench, layout)
-    kept = [] if refusal else _open_limits(bench, asked, layout, tally)
-    if isinstance(kept, Refusal):
-        refusal, kept = kept, []
-    if refusal is None:
-        fewest = min(bound.replicas for _, bound in kept)
-        tally.bounds[layout.label] = min((bound for _, bound in kept), key=lambda bound: bound.replicas)
-        if fewest + spare_for(layout, fewest, bench.question.survive) > layout.capacity:
-            refusal = _too_few(layout, fewest)
-    if refusal is not None:
-        tally.refusals.append(refusal)
-        tally.pruned += len(MAX_NUM_SEQS) * len(MAX_NUM_BATCHED_TOKENS) * len(MEMORY_FRACTIONS)
-        return None
-    return Open(layout=layout, fewest=fewest, limits=tuple((limits, bound.replicas) for limits, bound in kept))
-
-
-def _open_limits(
-    bench: Workbench, asked: Demand, layout: Layout, tally: Tally
-) -> list[tuple[Limits, Bound]] | Refusal:
-    """Limits under which a replica fits and one request alone meets the SLO, each with its lower bound."""
-    kept: list[tuple[Limits, Bound]] = []
-    broken: list[Check] = []
-    for tokens in MAX_NUM_BATCHED_TOKENS:
-        limits = [Limits(seqs, tokens, fraction) for fraction in MEMORY_FRACTIONS for seqs in MAX_NUM_SEQS]
-        fitting = [one for one in limits if _kv_holds_a_request(bench, layout, one)]
-        checks = unloaded(bench, layout, fitting[0]) if fitting else ()
-        if fitting and not checks:
-            kept += [(one, fewest_replicas(bench, asked, layout, one)) for one in fitting]
-        else:
-            tally.pruned += len(limits)
-            broken += [max(checks, key=lambda check: check.ratio)] if checks else []
-    return kept or _breaks_alone(layout, broken)
-
-
-def _kv_holds_a_request(bench: Workbench, layout: Layout, limits: Limits) -> bool:
-    held = bench.memory(layout, limits)
-    needed = bench.question.engine.max_model_len or 1
-    return held.fits and bench.kv_blocks(layout, limits, "planned") * bench.question.engine.block_size_tokens >= needed
-
-
-def _cannot_be_placed(layout: Layout) -> Refusal | None:
-    if layout.capacity > 0:
-        return None
-    free = layout.pool.free_by_node()
-    reason = f"pool {layout.pool.name} has {sum(free)} free GPUs, at most {max(free)} on one node"
-    return Refusal(layout=layout, constraint="free GPUs", reason=reason, shortfall=1.0)
-
-
-def _does_not_fit(bench: Workbench, layout: Layout) -> Refusal | None:
-    easiest = Limits(min(MAX_NUM_SEQS), min(MAX_NUM_BATCHED_TOKENS), max(MEMORY_FRACTIONS))
-    if _kv_holds_a_request(bench, layout, easiest):
-        return None
-    short = bench.memory(layout, easiest).shortfall_bytes / 2**30
-    if short > 0:
-        reason = f"the model misses {short:.1f} GiB per GPU for one request of {bench.question.engine.max_model_len} tokens"
-    else:
-        short, reason = 0.01, "at the low end of its interval the KV cache does not hold the longest request"
-    return Refusal(layout=layout, constraint="memory", reason=reason, shortfall=short)
-
-
-def _lacks_evidence(bench: Workbench, layout: Layout) -> Refusal | None:
-    try:
-        bench.step(layout)
-    except MissingHardwareError as error:
-        return Refusal(layout=layout, constraint="evidence", reason=error.message, cure=error.cure)
-    return None
-
-
-def _breaks_alone(layout: Layout, broken: list[Check]) -> Refusal:
-    if not broken:
-        return Refusal(layout=layout, constraint="memory", reason="the KV cache does not hold the longest request")
-    check = min(broken, key=lambda one: one.ratio)
-    reason = f"one request alone, without any load, has {check.text}"
-    return Refusal(layout=layout, constraint="unloaded latency", reason=reason, shortfall=check.ratio, check=check)
-
-
-def _too_few(layout: Layout, fewest: int) -> Refusal:
-    reason = f"at least {fewest} replicas are needed, {layout.capacity} fit pool {layout.pool.name}"
-    return Refusal(layout=layout, constraint="replicas", reason=reason, shortfall=float(fewest - layout.capacity))
-
-
-def price(question: Question, decision: Decision) -> tuple[float, float]:
-    """What is kept least, and what breaks its ties."""
-    cost, count = usd_per_hour(decision), gpus(decision)
-    dear = np.inf if cost is None else cost
-    return (dear, float(count)) if question.objective == "cost" else (float(count), dear)
-
-
-def try_decision(bench: Workbench, decision: Decision, *, stop: bool = True, question: Question | None = None) -> Trial:
-    """Simulate a decision at the plan's upper end and judge it; with ``stop`` a failing run is cut short."""
-    asked = question or bench.question
-    run = serve(bench, decision, "planned", question=asked, early_stop=early_stop(asked) if stop else None)
-    return trial_of(asked, decision, run)
-
-
-def trial_of(question: Question, decision: Decision, run: Run) -> Trial:
-    """What a run says about its decision."""
-    verdict = judge(question, run)
-    whole = not run.stopped_early
-    tpot = run.tpot_s[~np.isnan(run.tpot_s)]
-    share = [c.value for c in judge(question, run, sampling=False).checks if c.name.endswith("attainment")] if whole else []
-    full = run.replicas.kv_blocks_max >= FULL * run.replicas.kv_blocks
-    return Trial(
-        decision=decision, verdict=verdict, done=int((run.status == DONE).sum()),
-        peak_running=_peak_running(run) if whole else 0,
-        kv_full=bool(full.any() or run.replicas.preemptions.sum()),
-        ttft_p99_s=float(np.quantile(run.ttft_s, 0.99)) if whole else None,
-        tpot_p99_s=float(np.quantile(tpot, 0.99)) if whole and len(tpot) else None,
-        attainment=min(share) if share else None,
-    )  # fmt: skip
-
-
-def _peak_running(run: Run) -> int:
-    """Most sequences at once on one replica, between their first scheduling and their end."""
-    most = 0
-    for replica in range(len(run.replicas.steps)):
-        own = (run.replica == replica) & np.isfinite(run.queue_s) & np.isfinite(run.e2e_s)
-        if own.any():
-            start, end = (run.arrival_s + run.queue_s)[own], (run.arrival_s + run.e2e_s)[own]
-            times = np.concatenate([end, start])
-            change = np.concatenate([-np.ones(len(end), dtype=int), np.ones(len(start), dtype=int)])
-            most = max(most, int(np.cumsum(change[np.argsort(times, kind="stable")]).max()))
-    return most
 
 
 def cheapest_mixed(
@@ -296,7 +101,7 @@ def sturdiest(bench: Workbench, one: Open, best: Trial, tally: Tally) -> Trial:
     """
     part = best.decision[0]
     asked = bench.question.scaled(load=STRESS)
-    holding, trials = [], {}
+    trials: dict[Limits, Trial] = {}
     for limits, fewest in one.limits:
         if fewest <= part.replicas and not _same_as_tried(limits, trials):
             decision = (replace(part, limits=limits),)
@@ -304,9 +109,9 @@ def sturdiest(bench: Workbench, one: Open, best: Trial, tally: Tally) -> Trial:
             tally.evaluated += 1
     ranked = sorted(trials.values(), key=_carries, reverse=True)
     for trial in ranked:
-        holding = try_decision(bench, trial.decision)
-        if holding.holds:
-            return tighten(bench, holding, trial.peak_running)
+        unstressed = try_decision(bench, trial.decision)
+        if unstressed.holds:
+            return tighten(bench, unstressed, trial.peak_running)
     return best
 
 

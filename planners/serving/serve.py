@@ -1,4 +1,4 @@
-"""Serves a question's requests with a decision: surfaces and KV compiled once per layout, taken at an interval's end."""
+"""Serves a question's requests with a decision: surfaces and KV, compiled once, at one end of their interval."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from planners.serving.candidates import Decision, Layout, Limits, Part
 from planners.serving.question import Question
@@ -15,9 +16,10 @@ from predictors.holes import refuse_holes
 from predictors.memory import MemoryLedger, kv_bytes_per_token, ledger
 from predictors.serving import EarlyStop, EngineLimits, Pool, Requests, Run, StepSurface, Transfer, simulate
 from predictors.step_time import StepTime, step_time
-from specs.deployment import DeploymentInPlan, Parallel, Role, Roles
+from specs.deployment import DeploymentInPlan, Role, Roles
 from specs.errors import MissingHardwareError
 
+Chosen = npt.NDArray[np.bool_]
 End = Literal["nominal", "planned", "low", "high"]
 """Where in their intervals step time and KV are taken: at their value; at the upper end for the plan's confidence;
 at the ends of the 90 % interval (``high`` is the slow one)."""
@@ -81,7 +83,11 @@ class Workbench:
         refuse_holes(profile, question.model, layout.parallel)
         try:
             return step_time(
-                question.model, layout.device, deployment, profile=profile, role=role,  # type: ignore[arg-type]
+                question.model,
+                layout.device,
+                deployment,
+                profile=profile,
+                role=role,  # type: ignore[arg-type]
                 require=question.require,
             )
         except MissingHardwareError as error:
@@ -174,9 +180,7 @@ def serve(
     return _serve_mix(bench, asked, decision, end, early_stop)
 
 
-def _serve_mix(
-    bench: Workbench, asked: Question, decision: Decision, end: End, early_stop: EarlyStop | None
-) -> Run:
+def _serve_mix(bench: Workbench, asked: Question, decision: Decision, end: End, early_stop: EarlyStop | None) -> Run:
     """Each part on its own prompts; one part that alone exceeds what the whole may miss ends the rest."""
     runs = []
     for part in decision:
@@ -203,7 +207,7 @@ def _simulate(
     )  # fmt: skip
 
 
-def served_by(part: Part, requests: Requests) -> np.ndarray:
+def served_by(part: Part, requests: Requests) -> Chosen:
     """Which requests a part of a mix serves, by prompt length."""
     if part.prompts is None:
         return np.ones(len(requests), dtype=bool)
@@ -213,16 +217,19 @@ def served_by(part: Part, requests: Requests) -> np.ndarray:
     return chosen
 
 
-def select(requests: Requests, chosen: np.ndarray) -> Requests:
+def select(requests: Requests, chosen: Chosen) -> Requests:
     """The chosen requests; prefix hashes are not carried (mixes of pools do not share a prefix cache)."""
-    kept = {
-        name: None if getattr(requests, name) is None else getattr(requests, name)[chosen]
-        for name in ("arrival_s", "prompt_tokens", "output_tokens", "class_index", "hit_tokens")
-    }
-    return Requests(**kept)
+    index, hits = requests.class_index, requests.hit_tokens
+    return Requests(
+        arrival_s=requests.arrival_s[chosen],
+        prompt_tokens=requests.prompt_tokens[chosen],
+        output_tokens=requests.output_tokens[chosen],
+        class_index=None if index is None else index[chosen],
+        hit_tokens=None if hits is None else hits[chosen],
+    )
 
 
-def join(runs: list[tuple[np.ndarray, Run]]) -> Run:
+def join(runs: list[tuple[Chosen, Run]]) -> Run:
     """One run from the runs of several pools, requests in their original order."""
     if len(runs) == 1:
         return runs[0][1]
@@ -244,8 +251,3 @@ def join(runs: list[tuple[np.ndarray, Run]]) -> Run:
     joined["steps_outside"] = sum(run.steps_outside for _, run in runs)
     joined["stopped_early"] = any(run.stopped_early for _, run in runs)
     return replace(first, **joined)  # type: ignore[arg-type]
-
-
-def roles_parallel(decision: Decision) -> tuple[Parallel, Parallel]:
-    """Parallelism of the prefill and of the decode part."""
-    return decision[0].layout.parallel, decision[1].layout.parallel

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from planners.serving.candidates import Decision
-from planners.serving.search import Trial, try_decision
 from planners.serving.serve import Workbench
+from planners.serving.trials import Trial, try_decision
 from specs.plan import WhatIf
 
 STEP = 0.20

@@ -10,7 +10,9 @@ metadata: {{name: small}}
 spec:
   model: llama-3.1-8b
   arrivals: {arrivals}
-  lengths: {{prompt_tokens: {{lognormal: {{mean: 700, p99: 3000}}}}, output_tokens: {{lognormal: {{mean: 120, p99: 500}}}}}}
+  lengths:
+    prompt_tokens: {{lognormal: {{mean: 700, p99: 3000}}}}
+    output_tokens: {{lognormal: {{mean: 120, p99: 500}}}}
   slo: {slo}
 {more}"""
 PRICE = "usd_per_gpu_hour: {{value: {usd}, source: made up, date: 2026-11-01}}"
