@@ -32,6 +32,7 @@ class Evidence(Spec):
     source: str
     error: float | None = None
     note: str | None = None
+    profile: str | None = None  # id of the profile it rests on, as `tonnage store list` shows it
 
 
 class Percentiles(Spec):
