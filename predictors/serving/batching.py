@@ -12,19 +12,19 @@ from predictors.serving.blocks import (
     take_blocks,
     unused_among,
 )
-from predictors.serving.compiled import inner
+from predictors.serving.compiled import inlined, inner
 from predictors.serving.decoding import draw_accepted, join_decode, leave_decode
 from predictors.serving.lists import append_running, push_front, remove_running, take_from_queue
 from predictors.serving.state import DECODING, NONE, PREFILLING, WAITING, FloatArray, Record, Records, World
 from predictors.serving.surface import decode_attention, dense_time, prefill_attention, step_time
 
 
-@inner
+@inlined
 def start_step(w: World, lane: Record, now: float) -> None:
     """Fill the next step of a lane and set when it ends; the lane idles when nothing can run."""
     rep = w.replicas[lane.replica]
     if now < rep.next_issue_s:
-        w.lane_end_s[lane.number] = rep.next_issue_s
+        w.lanes[lane.number].end_s = rep.next_issue_s
         return
     lane.step_head, lane.step_tail, lane.prefill_s = NONE, NONE, 0.0
     lane.step_decodes, lane.step_tokens, lane.step_prefills, lane.step_completing = 0, 0, 0, 0
@@ -34,9 +34,9 @@ def start_step(w: World, lane: Record, now: float) -> None:
     else:
         _fill_prefill_first(w, rep, lane, now)
     if lane.step_decodes == 0 and lane.step_prefills == 0:
-        w.lane_end_s[lane.number] = math.inf
+        w.lanes[lane.number].end_s = math.inf
         return
-    w.lane_end_s[lane.number] = now + _launch(w.tables, rep, lane, now)
+    w.lanes[lane.number].end_s = now + _launch(w.tables, rep, lane, now)
 
 
 @inner

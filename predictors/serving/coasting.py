@@ -27,7 +27,7 @@ def coast(w: World, lane: Record, horizon: float) -> None:
     decoding, first, last_s = lane.decoding, lane.epoch, lane.last_s
     rows = cell(w.tables, rep.batch_at, rep.batch_n, float(decoding))
     fixed_s = dense_time(w.tables, rep, decoding, decoding, True)
-    end, epoch, free = w.lane_end_s[lane.number], first, rep.free
+    end, epoch, free = w.lanes[lane.number].end_s, first, rep.free
     mean, top, line = lane.context / decoding + 1.0, -1.0, (0.0, 0.0, 0.0, 0.0)
     busy_s, held_s, outside = 0.0, 0.0, 0.0
     low_s, high_s, bucket = 0.0, 0.0, 0
@@ -51,7 +51,7 @@ def coast(w: World, lane: Record, horizon: float) -> None:
         end, busy_s, outside = end + step_s, busy_s + step_s, outside + line[3]
         held_s += step_s * (rep.total - free - rep.evictable)
     if epoch > first:
-        w.lane_end_s[lane.number], lane.last_s, lane.outside = end, last_s, lane.outside + int(outside)
+        w.lanes[lane.number].end_s, lane.last_s, lane.outside = end, last_s, lane.outside + int(outside)
         _note_coasted(rep, lane, epoch - first, free, busy_s, held_s)
 
 

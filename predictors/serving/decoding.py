@@ -135,7 +135,7 @@ def draw_accepted(w: World, lane: Record) -> None:
     A sequence takes no more than its blocks and its remaining output allow; the step itself adds one token more.
     Draws are indexed by request and token, so they do not depend on the schedule.
     """
-    rep, options = w.replicas[lane.replica], w.options[0]
+    rep, options = w.replicas[lane.replica], w.options
     s = lane.run_head
     while s != NONE:
         seq = w.sequences[s]

@@ -6,7 +6,7 @@ import math
 
 from predictors.serving.batching import start_step
 from predictors.serving.coasting import coast
-from predictors.serving.compiled import entry, inner
+from predictors.serving.compiled import entry, inlined
 from predictors.serving.patience import give_up, next_deadline_s
 from predictors.serving.routing import admit_next, next_arrival_s, start_clients, timed_event
 from predictors.serving.state import NONE, World
@@ -16,7 +16,7 @@ from predictors.serving.steps import complete_step
 @entry
 def run_kernel(w: World) -> None:
     """Serve all requests of ``w`` to the end, or until the early stop."""
-    options = w.options[0]
+    options = w.options
     start_clients(w)
     while options.stopped == 0:
         arrival_s = next_arrival_s(w)
@@ -34,16 +34,16 @@ def run_kernel(w: World) -> None:
             give_up(w, horizon)
 
 
-@inner
+@inlined
 def _run_lanes(w: World, horizon: float) -> bool:
     """Run lanes up to the horizon; True when others may now be due before it.
 
     Lanes that do not depend on each other run on their own; else only the earliest does, up to the next one's event.
     """
-    options = w.options[0]
+    options = w.options
     earliest, earliest_s, second_s = options.entry_first, math.inf, horizon
-    for lane_id in range(len(w.lane_end_s)):
-        end_s = w.lane_end_s[lane_id]
+    for lane_id in range(len(w.lanes)):
+        end_s = w.lanes[lane_id].end_s
         if not options.coupled and end_s < horizon:
             _run_lane(w, lane_id, horizon)
         elif end_s < earliest_s:
@@ -57,13 +57,13 @@ def _run_lanes(w: World, horizon: float) -> bool:
     return bool(options.stopped == 1)
 
 
-@inner
+@inlined
 def _run_lane(w: World, lane_id: int, horizon: float) -> None:
     """Run a lane's steps that end before the horizon; where lanes depend on each other, one step or one start."""
     lane = w.lanes[lane_id]
-    options = w.options[0]
+    options = w.options
     while options.stopped == 0:
-        now = w.lane_end_s[lane_id]
+        now = w.lanes[lane_id].end_s
         if lane.in_flight:
             lane.in_flight = 0
             complete_step(w, lane, now)
@@ -74,16 +74,16 @@ def _run_lane(w: World, lane_id: int, horizon: float) -> None:
         if not lane.in_flight:
             return
         coast(w, lane, horizon)
-        if w.lane_end_s[lane_id] >= horizon:
+        if w.lanes[lane_id].end_s >= horizon:
             return
 
 
-@inner
+@inlined
 def _wake_siblings(w: World, lane_id: int, now: float) -> None:
     """Let idle lanes of the same replica look for work: blocks or places may have come free."""
     rep = w.replicas[w.lanes[lane_id].replica]
     if rep.lanes == 1 or w.replicas[rep.queue].wait_head == NONE:
         return
     for other in range(rep.lane, rep.lane + rep.lanes):
-        if math.isinf(w.lane_end_s[other]):
-            w.lane_end_s[other] = now
+        if math.isinf(w.lanes[other].end_s):
+            w.lanes[other].end_s = now

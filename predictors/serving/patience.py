@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from predictors.serving.compiled import inner
+from predictors.serving.compiled import inlined, inner
 from predictors.serving.lists import take_from_queue
 from predictors.serving.state import (
     ABORTED,
@@ -47,10 +47,10 @@ def _is_queued(seq: Record) -> bool:
     return seq.status == PENDING and seq.place == WAITING and math.isnan(seq.started_s)
 
 
-@inner
+@inlined
 def give_up(w: World, now: float) -> None:
     """The clients whose time is over leave."""
-    options = w.options[0]
+    options = w.options
     s = options.queue_seen
     if s < options.cursor and _is_queued(w.sequences[s]) and w.sequences[s].arrival_s + options.queue_timeout_s <= now:
         w.sequences[s].status = TIMED_OUT
@@ -63,10 +63,10 @@ def give_up(w: World, now: float) -> None:
 @inner
 def _leave_queue(w: World, s: int, now: float) -> None:
     take_from_queue(w.sequences, w.replicas[w.replicas[w.sequences[s].replica].queue], s)
-    settle(w.sequences, w.events, w.tables, w.options[0], s, now)
+    settle(w.sequences, w.events, w.tables, w.options, s, now)
 
 
-@inner
+@inlined
 def _abort(w: World, s: int, now: float) -> None:
     """The client of request s leaves; a chunk being computed is computed to its end."""
     seq = w.sequences[s]
@@ -74,7 +74,7 @@ def _abort(w: World, s: int, now: float) -> None:
     if seq.place == WAITING:
         _leave_queue(w, s, now)
     elif seq.place == TRANSFERRING or (seq.place == PREFILLING and _is_in_step(w.sequences, w.lanes[seq.lane], s)):
-        settle(w.sequences, w.events, w.tables, w.options[0], s, now)
+        settle(w.sequences, w.events, w.tables, w.options, s, now)
     else:
         finish(w, s, now)
 

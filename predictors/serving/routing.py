@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from predictors.serving.blocks import matching_prefix, release
-from predictors.serving.compiled import inner
+from predictors.serving.compiled import inlined, inner
 from predictors.serving.lists import heap_pop, heap_push, push_back
 from predictors.serving.state import (
     LEAST_LOADED,
@@ -29,7 +29,7 @@ least loaded replica (ours; cache-aware routers expose two thresholds of this ki
 @inner
 def arrive(w: World, s: int, now: float) -> None:
     """Request s arrives at the router."""
-    options = w.options[0]
+    options = w.options
     r = _choose(w, w.sequences[s], options.entry_first, options.entry_count, options.turn)
     options.turn = (r + 1) % options.entry_count
     if w.replicas[w.replicas[r].queue].waiting >= options.max_waiting:
@@ -42,7 +42,7 @@ def arrive(w: World, s: int, now: float) -> None:
 @inner
 def _choose(w: World, seq: Record, first: int, count: int, turn: int) -> int:
     """The replica, among ``count`` from ``first`` on, that the router gives a request to."""
-    router = w.options[0].router
+    router = w.options.router
     if router == ROUND_ROBIN:
         return first + turn % count
     if router == LEAST_LOADED:
@@ -97,14 +97,14 @@ def _wake_idle(w: World, queue: int, now: float) -> None:
     for lane in range(w.replicas[queue].lane, len(w.lanes)):
         if w.replicas[w.lanes[lane].replica].queue != queue:
             return
-        if math.isinf(w.lane_end_s[lane]):
-            w.lane_end_s[lane] = now
+        if math.isinf(w.lanes[lane].end_s):
+            w.lanes[lane].end_s = now
 
 
-@inner
+@inlined
 def next_arrival_s(w: World) -> float:
     """When the next request of an open loop arrives."""
-    options = w.options[0]
+    options = w.options
     if options.closed or options.cursor >= len(w.sequences):
         return math.inf
     return w.sequences[options.cursor].arrival_s
@@ -113,7 +113,7 @@ def next_arrival_s(w: World) -> float:
 @inner
 def admit_next(w: World, now: float) -> None:
     """The next request of the trace arrives."""
-    options = w.options[0]
+    options = w.options
     s = options.cursor
     if s < len(w.sequences):
         options.cursor += 1
@@ -121,10 +121,10 @@ def admit_next(w: World, now: float) -> None:
         arrive(w, s, now)
 
 
-@inner
+@inlined
 def timed_event(w: World, now: float) -> None:
     """A client's next request, or the end of a transfer."""
-    options = w.options[0]
+    options = w.options
     s = heap_pop(w.events, options)
     if s == len(w.sequences):
         admit_next(w, now)
@@ -140,9 +140,9 @@ def timed_event(w: World, now: float) -> None:
         _enqueue(w, s, r, now)
 
 
-@inner
+@inlined
 def start_clients(w: World) -> None:
     """Closed loop: the clients' first requests, all at once or evenly over the start spread."""
-    options = w.options[0]
+    options = w.options
     for client in range(options.clients):
         heap_push(w.events, options, options.start_spread_s * client / options.clients, len(w.sequences))

@@ -154,7 +154,6 @@ def _world(
     return World(
         sequences=sequences,
         lanes=lanes,
-        lane_end_s=np.full(len(lanes), np.inf),
         replicas=replicas,
         options=_filled(
             state.OPTIONS,
@@ -163,7 +162,7 @@ def _world(
             bounds_at=sum(part.size for part in tables),
             accepted_at=len(ids),
             accepted_count=len(accepted),
-        ),
+        )[0],
         tables=np.concatenate([*tables, bounds.ravel()]),
         slots=slots,
         numbers=np.concatenate([ids, accepted]).astype(np.int64),
@@ -254,6 +253,7 @@ def _lanes(replicas: Any, block: int, ring: int) -> Any:
     for name in ("run_head", "run_tail", "partial", "fresh_head", "step_head", "step_tail"):
         lanes[name] = state.NONE
     lanes["block"], lanes["draft"] = replicas["block"][owner], replicas["draft"][owner]
+    lanes["end_s"] = np.inf
     lanes["ring_at"], lanes["ring_mask"] = block, ring - 1
     return lanes
 
@@ -285,7 +285,7 @@ def _set_policies(
     separate = int(np.count_nonzero(replicas["role"] == state.PREFILL))
     options["entry_count"] = separate or len(replicas)
     options["decode_first"], options["decode_count"] = separate, len(replicas) - separate
-    shared = options["router"][0] == state.SINGLE_QUEUE
+    shared = options["router"] == state.SINGLE_QUEUE
     options["coupled"] = closed is not None or separate > 0 or shared or bool((replicas["lanes"] > 1).any())
     options["max_waiting"] = FOREVER if patience.max_waiting is None else patience.max_waiting
     options["queue_timeout_s"] = np.inf if patience.queue_timeout_s is None else patience.queue_timeout_s
@@ -316,7 +316,7 @@ def _collect(world: World) -> Run:
         gap_counts=world.gaps.astype(np.int64),
         longest_queue=int(world.replicas["longest_queue"].max()),
         steps_outside=int(world.lanes["outside"].sum()),
-        stopped_early=bool(world.options["stopped"][0]),
+        stopped_early=bool(world.options["stopped"]),
     )
 
 

@@ -53,7 +53,7 @@ step of the lane adds one to both."""
 LANE = _layout(
     "number replica in_flight epoch decoding context run_head run_tail partial fresh_head fresh step_head step_tail "
     "step_decodes step_tokens step_prefills step_completing step_preempted outside block draft ring_at ring_mask peak_head peak_tail",
-    "last_s prefill_s",
+    "end_s last_s prefill_s",
 )
 """One batch in flight; a replica has one lane per pipeline stage."""
 
@@ -90,8 +90,6 @@ class World(NamedTuple):
 
     sequences: Records
     lanes: Records
-    lane_end_s: FloatArray
-    """[lanes] when the step in flight ends, or when the lane looks for work; infinite when idle."""
     replicas: Records
     options: Records
     """[1]."""

@@ -6,7 +6,7 @@ import math
 
 from predictors.serving.batching import stop_running
 from predictors.serving.blocks import publish_prefix
-from predictors.serving.compiled import inner
+from predictors.serving.compiled import inlined, inner
 from predictors.serving.decoding import add_gap, join_decode, record_gaps
 from predictors.serving.lists import finish_slot, heap_push, remove_running
 from predictors.serving.state import (
@@ -23,7 +23,7 @@ from predictors.serving.state import (
 )
 
 
-@inner
+@inlined
 def complete_step(w: World, lane: Record, now: float) -> None:
     """Emit the tokens of the step that ends now."""
     if lane.step_decodes > 0:
@@ -79,7 +79,7 @@ def _emit_from_prompt(w: World, seq: Record, now: float) -> None:
     seq.emitted += 1
     if math.isnan(seq.first_s):
         seq.first_s = now
-        _judge_first(w.tables, w.options[0], seq)
+        _judge_first(w.tables, w.options, seq)
     else:
         add_gap(w.gaps, now - seq.last_s, 1.0)
         seq.longest_gap_s = max(seq.longest_gap_s, now - seq.last_s)
@@ -89,7 +89,7 @@ def _emit_from_prompt(w: World, seq: Record, now: float) -> None:
 @inner
 def _hand_over(w: World, lane: Record, s: int, now: float) -> None:
     """Send the KV to the decode pool; its blocks here are held until it has arrived."""
-    options, seq = w.options[0], w.sequences[s]
+    options, seq = w.options, w.sequences[s]
     remove_running(w.sequences, lane, s)
     w.replicas[lane.replica].running -= 1
     seq.place = TRANSFERRING
@@ -100,7 +100,7 @@ def _hand_over(w: World, lane: Record, s: int, now: float) -> None:
 def finish(w: World, s: int, now: float) -> None:
     """A running request ends; its status is set."""
     stop_running(w, s)
-    settle(w.sequences, w.events, w.tables, w.options[0], s, now)
+    settle(w.sequences, w.events, w.tables, w.options, s, now)
 
 
 @inner
