@@ -206,7 +206,11 @@ def check_points(
     finder = evidence_in(evidence, gpu) if evidence else None
 
     def profile_of(point: Point) -> LayerProfileSpec | None:
-        return finder(point.model, point.engine, point.engine_version, point.precision) if finder else None
+        return (
+            finder(point.model, point.engine, point.engine_version, point.precision, point.kv_precision)
+            if finder
+            else None
+        )
 
     points: list[CheckedPoint] = []
     entries: Counter[str] = Counter()

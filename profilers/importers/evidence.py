@@ -7,17 +7,18 @@ from functools import lru_cache
 from pathlib import Path
 
 from profilers.importers import aiconfigurator, llmservingsim, vidur
+from specs.base import Precision
 from specs.device import DeviceSpec
 from specs.errors import InputError
 from specs.model import ModelSpec
 from specs.profile import LayerProfile, LayerProfileSpec
 from specs.reading import read_document, read_documents
 
-Finder = Callable[[ModelSpec, str, str, str], LayerProfileSpec | None]
+Finder = Callable[[ModelSpec, str, str, Precision, Precision], LayerProfileSpec | None]
 
 
 def evidence_in(folder: Path, device: DeviceSpec) -> Finder:
-    """Return a function from (model, engine, engine version, weights) to the profile that ``folder`` has of it.
+    """Return a function from (model, engine, engine version, weights, KV type) to the profile that ``folder`` has of it.
 
     A LayerProfile document comes first (that of the engine version, else another), then AIConfigurator's,
     LLMServingSim's and Vidur's tables; None where there is none. Raises `InputError` where ``folder`` is no folder or
@@ -32,7 +33,7 @@ def evidence_in(folder: Path, device: DeviceSpec) -> Finder:
         )
 
     @lru_cache(maxsize=64)
-    def find(name: str, engine: str, version: str, weights: str) -> LayerProfileSpec | None:
+    def find(name: str, engine: str, version: str, weights: Precision, kv_cache: Precision) -> LayerProfileSpec | None:
         model = models[name]
         fitting = [
             one for one in documents
@@ -40,13 +41,15 @@ def evidence_in(folder: Path, device: DeviceSpec) -> Finder:
         ]  # fmt: skip
         if fitting:
             return min(fitting, key=lambda one: one.engine_version != version)
-        return _from_tables(folder, device, model, engine, weights)
+        return _from_tables(folder, device, model, engine, weights, kv_cache)
 
     models: dict[str, ModelSpec] = {}
 
-    def of(model: ModelSpec, engine: str, version: str, weights: str) -> LayerProfileSpec | None:
+    def of(
+        model: ModelSpec, engine: str, version: str, weights: Precision, kv_cache: Precision
+    ) -> LayerProfileSpec | None:
         models[model.name] = model
-        return find(model.name, engine, version, weights)
+        return find(model.name, engine, version, weights, kv_cache)
 
     return of
 
@@ -58,11 +61,13 @@ def _documents(folder: Path) -> list[LayerProfileSpec]:
 
 
 def _from_tables(
-    folder: Path, device: DeviceSpec, model: ModelSpec, engine: str, weights: str
+    folder: Path, device: DeviceSpec, model: ModelSpec, engine: str, weights: Precision, kv_cache: Precision
 ) -> LayerProfileSpec | None:
     """The first form whose tables hold this model on this device; the others refuse, which here means they lack it."""
     kernel: list[Callable[[], LayerProfileSpec]] = [
-        lambda: aiconfigurator.read([folder], device=device, model=model, engine=engine, weights=weights)
+        lambda: aiconfigurator.read(
+            [folder], device=device, model=model, engine=engine, weights=weights, kv_cache=kv_cache
+        )
     ]
     if engine == "vllm":
         kernel += [
