@@ -18,7 +18,7 @@ Finder = Callable[[ModelSpec, str, str, Precision, Precision], LayerProfileSpec 
 
 
 def evidence_in(folder: Path, device: DeviceSpec) -> Finder:
-    """Return a function from (model, engine, engine version, weights, KV type) to the profile that ``folder`` has of it.
+    """Return a function from (model, engine, engine version, weights, KV type) to the profile in ``folder``.
 
     A LayerProfile document comes first (that of the engine version, else another), then AIConfigurator's,
     LLMServingSim's and Vidur's tables; None where there is none. Raises `InputError` where ``folder`` is no folder or
