@@ -1,4 +1,4 @@
-"""Chooses TP and concurrency from the measured H100 grid by predictions alone, and looks up on silicon what became of it."""
+"""Chooses TP and concurrency from the measured H100 grid by predictions, and looks up on silicon what became of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FloatArray = npt.NDArray[np.float64]
 
 LINE = Line(
     name="choice",
-    what="choosing (TP, concurrency) from the measured H100 grid, 39 groups, 16 SLOs: holds on silicon / keeps / abstains",
+    what="choosing (TP, concurrency) from the measured H100 grid, 39 groups: holds on silicon / keeps / abstains",
     bar="holds ≥ 95 %, keeps ≥ 93 %, abstains ≤ 5 %",
     data=f"{FILE}, op_profiles/aiconfigurator_h100_sxm_*",
     best="aiconfigurator 78 % / 92 % on a like test",
@@ -41,7 +41,8 @@ class Option:
     @property
     def logs(self) -> FloatArray:
         """Log of measured over predicted, for TTFT and TPOT."""
-        return np.log(np.array(self.measured) / np.array(self.predicted))
+        found: FloatArray = np.log(np.array(self.measured) / np.array(self.predicted))
+        return found
 
     def value(self, latency: tuple[float, float]) -> float:
         """Output tokens per second and GPU at that TTFT and TPOT."""
@@ -52,7 +53,7 @@ class Option:
 
 @lru_cache(maxsize=1)
 def options() -> tuple[Option, ...]:
-    """Every mixed option with a stated concurrency; dense ones predicted by fits without their group, MoE by the roofline."""
+    """Every mixed option of stated concurrency; dense predicted by fits without their group, MoE by the roofline."""
     found = [
         Option(one.published, _measured(one.published), (one.prediction.ttft_ms, one.prediction.tpot_ms))
         for one in database_folds()
@@ -152,8 +153,8 @@ def run() -> Result:
     )
     holds = figures["holds"] >= 0.95 and figures["keeps"] >= 0.93 and figures["abstains"] <= 0.05
     text = (
-        f"holds {figures['holds']:.1%}, keeps {figures['keeps']:.1%} where it holds, abstains {figures['abstains']:.1%} "
-        f"({figures['groups']:.0f} groups, {figures['cases']:.0f} cases)"
+        f"holds {figures['holds']:.1%}, keeps {figures['keeps']:.1%} where it holds, "
+        f"abstains {figures['abstains']:.1%} ({figures['groups']:.0f} groups, {figures['cases']:.0f} cases)"
     )
     return Result(holds=holds, text=text, figures=figures, detail=detail)
 

@@ -27,7 +27,7 @@ LINE = Line(
     name="coverage",
     what="measured values inside the stated 90 % interval, out of fold: step times, points, replay",
     bar="85–95 %",
-    data="op_profiles/llmservingsim_RTXPRO6000_*, op_profiles/aiconfigurator_h100_sxm_*, the points and the replayed run",
+    data="op_profiles/llmservingsim_RTXPRO6000_*, op_profiles/aiconfigurator_h100_*, the points, the replayed run",
 )
 NOMINAL = 0.9
 NO_HOST = HostTime(base_s=0.0, per_sequence_s=0.0)
@@ -37,7 +37,7 @@ Case = tuple[str, float]  # what may share its error (model on device), and log 
 
 
 def step_cases() -> Iterator[Case]:
-    """Decode and prefill steps added up from measured kernels, against the calibrated roofline; RTX PRO 6000 and H100."""
+    """Steps added up from measured kernels against the calibrated roofline; RTX PRO 6000 and H100."""
     for name, degrees in (("llama-3.1-8b", (1, 2)), ("qwen3-32b", (1, 2)), ("qwen3-30b-a3b", (1,))):
         for tp in degrees:
             for ratio in _ratios(name, "rtx-pro-6000", _rtx_profile(name), tp, 2048):
@@ -85,12 +85,14 @@ def inside_out_of_fold(cases: Sequence[Case]) -> tuple[float, float]:
     return float(np.mean(inside)), float(np.expm1(np.median(widths)))
 
 
-def _point_cases(scored: Sequence[Scored], error: Callable[[Scored], float], key: Callable[[Scored], str]) -> list[Case]:
+def _point_cases(
+    scored: Sequence[Scored], error: Callable[[Scored], float], key: Callable[[Scored], str]
+) -> list[Case]:
     return [(key(one), float(np.log1p(error(one)))) for one in scored if one.part == "main"]
 
 
 def _replay_inside(width: float) -> list[bool]:
-    """Each of the fifteen measured figures, between those of runs with all step times shorter and longer by the half-width."""
+    """Which of the fifteen figures lie between those of runs with step times shorter and longer by the half-width."""
     step = step_times()["measured"]
     short, long = figures(replay(step, factor=1 / (1 + width))), figures(replay(step, factor=1 + width))
     _, truth = measured()
@@ -108,8 +110,12 @@ def run() -> Result:
     found["step_time"] = (*_counted(steps),)
     for tier, scored in (("database", database_folds()), ("calibrated", calibrated())):
         plain = [one for one in scored if not has_harness_queue(one)]
-        found[f"tpot_{tier}"] = _counted(_point_cases(scored, lambda one: one.tpot_error, lambda one: one.published.group))
-        found[f"ttft_{tier}"] = _counted(_point_cases(plain, lambda one: one.ttft_error, lambda one: one.published.group))
+        found[f"tpot_{tier}"] = _counted(
+            _point_cases(scored, lambda one: one.tpot_error, lambda one: one.published.group)
+        )
+        found[f"ttft_{tier}"] = _counted(
+            _point_cases(plain, lambda one: one.ttft_error, lambda one: one.published.group)
+        )
     width = step_times()["measured"].relative_error
     held = _replay_inside(width)
     found["replay"] = (float(np.mean(held)), len(held), width)
@@ -119,7 +125,12 @@ def run() -> Result:
         for name, (share, count, width) in found.items()
     )
     text = f"{total:.1%} of all values; " + ", ".join(f"{name} {share:.0%}" for name, (share, _, _) in found.items())
-    return Result(holds=0.85 <= total <= 0.95, text=text, figures={"all": total} | {n: s for n, (s, _, _) in found.items()}, detail=detail)
+    return Result(
+        holds=0.85 <= total <= 0.95,
+        text=text,
+        figures={"all": total} | {n: s for n, (s, _, _) in found.items()},
+        detail=detail,
+    )
 
 
 def _counted(cases: Sequence[Case]) -> tuple[float, int, float]:

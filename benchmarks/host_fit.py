@@ -1,4 +1,4 @@
-"""Fits host time to published points, one fit per engine and version, and predicts every group by fits that left it out."""
+"""Fits host time to published points per engine and version, and predicts every group by fits that left it out."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from benchmarks.reference import reference_path
 from predictors.points import Point, PointPrediction, predict_point
 from predictors.step_time.host import HostTime
 from profilers.importers import aiconfigurator
+from specs.base import Precision
 from specs.catalog import find_device
 from specs.model import ModelSpec
 from specs.profile import LayerProfileSpec
 
 FloatArray = npt.NDArray[np.float64]
 
-# base ms, µs per sequence, µs saved per layer, µs more per quantised layer: where every fit starts, its steps and bounds.
+# base ms, µs per sequence, µs saved per layer, µs more per quantised layer: start of every fit, steps and bounds.
 START = np.array([1.5, 20.0, 10.0, 15.0])
 STEPS = np.array([0.4, 8.0, 4.0, 6.0])
 LOW, HIGH = np.zeros(4), np.array([6.0, 120.0, 60.0, 80.0])
@@ -37,7 +38,7 @@ class Fold:
 
 
 @lru_cache(maxsize=32)
-def h100_profile(model: ModelSpec, engine: str, weights: str, kv_cache: str) -> LayerProfileSpec:
+def h100_profile(model: ModelSpec, engine: str, weights: Precision, kv_cache: Precision) -> LayerProfileSpec:
     """The H100 kernel tables of the engine at this model's shapes."""
     device = find_device("h100-sxm")
     return aiconfigurator.read(
@@ -47,7 +48,7 @@ def h100_profile(model: ModelSpec, engine: str, weights: str, kv_cache: str) -> 
 
 def database(point: Point) -> LayerProfileSpec:
     """Evidence of the database tier."""
-    return h100_profile(point.model, point.engine, point.precision, point.kv_cache)
+    return h100_profile(point.model, point.engine, point.precision, point.kv_precision)
 
 
 def host_of(values: FloatArray) -> HostTime:
@@ -103,7 +104,8 @@ def _linearised(points: Sequence[Published], values: FloatArray) -> tuple[FloatA
 def _residuals(points: Sequence[Published], values: FloatArray) -> FloatArray:
     predicted = np.array([predict(one, values).tpot_ms for one in points])
     measured = np.array([one.point.measured_tpot_ms for one in points])
-    return np.log(predicted / measured)
+    found: FloatArray = np.log(predicted / measured)
+    return found
 
 
 def _solve(values: FloatArray, residual: FloatArray, slope: FloatArray) -> FloatArray:
@@ -111,7 +113,8 @@ def _solve(values: FloatArray, residual: FloatArray, slope: FloatArray) -> Float
 
     def cost(x: FloatArray) -> FloatArray:
         prior = 0.1 * (x - START) / PRIOR
-        return np.r_[residual + slope @ (x - values), prior]
+        stacked: FloatArray = np.r_[residual + slope @ (x - values), prior]
+        return stacked
 
     start = np.clip(values, LOW + 1e-3, HIGH - 1e-3)
     found = least_squares(cost, start, bounds=(LOW, HIGH), loss="soft_l1", f_scale=0.05)

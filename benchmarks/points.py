@@ -67,7 +67,7 @@ def dense_points() -> tuple[Published, ...]:
 
 @lru_cache(maxsize=1)
 def database_folds() -> tuple[Scored, ...]:
-    """Dense points from the kernel tables, each by a host time fitted without its group (model, precision, ISL, OSL)."""
+    """Dense points from the kernel tables, each by a host time fitted without its group."""
     found: list[Scored] = []
     for points in _by_version(dense_points()).values():
         first = {one.point.label: predict(one, START) for one in points}
@@ -82,7 +82,7 @@ def database_folds() -> tuple[Scored, ...]:
 
 @lru_cache(maxsize=1)
 def calibrated() -> tuple[Scored, ...]:
-    """Dense points from the roofline, whose fit saw no H100 table, and the host time of the replayed RTX PRO 6000 run."""
+    """Dense points from the roofline, fitted without H100 tables, and the host time of the replayed run."""
     device, host = find_device("h100-sxm"), fitted_host()
     return tuple(
         Scored(one, found, part_of(one, found))
@@ -116,23 +116,33 @@ def run() -> Result:
         figures[f"{tier}_ttft"] = _mean(one.ttft_error for one in main if not has_harness_queue(one))
         detail += _rows(tier, scored, lambda one: one.published.line)
         detail += _rows(tier, main, lambda one: f"{one.published.point.precision} tp {one.published.point.tp}")
-        detail += _rows(tier, main, lambda one: f"{one.published.point.precision} batch {one.published.point.concurrency}")
+        detail += _rows(
+            tier, main, lambda one: f"{one.published.point.precision} batch {one.published.point.concurrency}"
+        )
     apart = others()
     detail += _rows("calibrated", apart, lambda one: f"{one.published.kind} {one.published.line}")
     missing = sum(p.kind != "dense" or not p.states_concurrency for p in published_points()) - len(apart)
     holds = figures["database_tpot"] <= 0.07 and figures["database_ttft"] <= 0.22
     holds &= figures["calibrated_tpot"] <= 0.15 and figures["calibrated_ttft"] <= 0.35
-    text = "; ".join(f"{t} TPOT {figures[f'{t}_tpot']:.1%} / TTFT {figures[f'{t}_ttft']:.1%}" for t in ("database", "calibrated"))
-    return Result(holds=holds, text=text, figures=figures, detail=tuple(detail), notes=(*_NOTES, f"{missing} points not predicted: they do not fit by the memory predictor"))
+    text = "; ".join(
+        f"{t} TPOT {figures[f'{t}_tpot']:.1%} / TTFT {figures[f'{t}_ttft']:.1%}" for t in ("database", "calibrated")
+    )
+    return Result(
+        holds=holds,
+        text=text,
+        figures=figures,
+        detail=tuple(detail),
+        notes=(*_NOTES, f"{missing} points not predicted: they do not fit by the memory predictor"),
+    )
 
 
 _NOTES = (
-    "Harness of the gap-analysis rows, by source: lengths exactly equal, so that requests move in step; token budget 4096 "
-    "(vLLM, TensorRT-LLM), 7 and 10 prompts per unit; SGLang prefills before it decodes.",
-    "TTFT of the Llama-3.1-8B rows grows by OSL · TPOT / concurrency: one client always waits for a whole request, as if the "
-    "engine had one slot fewer than clients. With one slot fewer that growth is predicted; at TP 4 and 8 with 64 and more "
-    "clients the harness itself falls behind, which no engine model explains.",
-    "TensorRT-LLM FP8 rows are consistent with an FP8 KV cache: with 16 bits fifteen points would exceed it that did not queue.",
+    "Harness of the gap-analysis rows, by source: lengths exactly equal, so that requests move in step; token budget "
+    "4096 (vLLM, TensorRT-LLM), 7 and 10 prompts per unit; SGLang prefills before it decodes.",
+    "TTFT of the Llama-3.1-8B rows grows by OSL · TPOT / concurrency: one client always waits for a whole request, "
+    "as if the engine had one slot fewer than clients. With one slot fewer that growth is predicted; at TP 4 and 8 with 64 "
+    "and more clients the harness itself falls behind, which no engine model explains.",
+    "TensorRT-LLM FP8 rows fit an FP8 KV cache: with 16 bits fifteen points would exceed it that did not queue.",
 )
 
 
@@ -160,7 +170,8 @@ def _rows(tier: str, scored: Iterable[Scored], key: Callable[[Scored], str]) -> 
     return [
         {
             "tier": tier, "of": of, "part": part, "points": len(members),
-            "tpot": round(_mean(m.tpot_error for m in members), 3), "ttft": round(_mean(m.ttft_error for m in members), 3),
+            "tpot": round(_mean(m.tpot_error for m in members), 3),
+            "ttft": round(_mean(m.ttft_error for m in members), 3),
             "tpot_bias": round(float(np.median([m.tpot_error for m in members])), 3),
             "ttft_bias": round(float(np.median([m.ttft_error for m in members])), 3),
         }

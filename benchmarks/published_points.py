@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 
 from benchmarks.reference import reference_path
 from predictors.points import Harness, Point, PoolShape
+from specs.base import Precision
 from specs.catalog import find_model
 
 FILE = "serving_runs/aiconfigurator_silicon_h100.csv.gz"
 
-# The harness by source class and engine, fitted on TTFT over whole sources, never per point (see `points`): gap-analysis
-# rows hold lengths exactly; the budget equals their longest prompt; SGLang prefills first.
+# The harness by source class and engine, fitted on TTFT over whole sources, never per point (see `points`):
+# gap-analysis rows hold lengths exactly; the budget equals their longest prompt; SGLang prefills first.
 HARNESS = {
     ("nvidia_gap_analysis", "vllm"): Harness(prompts_per_concurrency=7, length_spread=(1.0, 1.0), token_budget=4096),
     ("nvidia_gap_analysis", "trtllm"): Harness(
@@ -76,7 +77,7 @@ def _read(rows: Iterator[dict[str, str]]) -> Iterator[Published]:
 
 def _point(row: dict[str, str]) -> Point:
     model = find_model(row["model_path"])
-    precision = {"": "bf16", "fp4": "mxfp4"}.get(row["precision"], row["precision"])
+    precision: Precision = "fp8" if row["precision"] == "fp8" else "bf16"
     if row["model_path"].startswith("openai/gpt-oss"):
         precision = "mxfp4"
     split = row["mode"] == "disagg"
@@ -85,8 +86,7 @@ def _point(row: dict[str, str]) -> Point:
         model=model, precision=precision, tp=_int(row["tp_size"]) or 1, pp=_int(row["pp_size"]) or 1,
         dp=_int(row["attention_dp_size"]) or 1, ep=max(_int(row["moe_ep_size"]), 1), isl=_int(row["isl"]),
         osl=_int(row["osl"]), concurrency=concurrency, engine=row["backend"],  # type: ignore[arg-type]
-        engine_version=row["backend_version"] or "0.11",
-        kv_cache="fp8" if (row["backend"], precision) == ("trtllm", "fp8") else "bf16", prefill=_shape(row, "prefill") if split else None,
+        engine_version=row["backend_version"] or "0.11", prefill=_shape(row, "prefill") if split else None,
         decode=_shape(row, "decode") if split else None, measured_ttft_ms=float(row["silicon_ttft_ms"]),
         measured_tpot_ms=float(row["silicon_tpot_ms"]), label=row["id"],
     )  # fmt: skip

@@ -18,20 +18,21 @@ from predictors.step_time.host import HostTime
 from profilers.importers import llmservingsim
 from specs.catalog import find_device, find_model
 from specs.deployment import DeploymentSpec, Engine
-from specs.device import DeviceSpec
 from specs.profile import LayerProfileSpec
 
 FloatArray = npt.NDArray[np.float64]
 
 LINE = Line(
     name="replay",
-    what="300 real vLLM 0.19 requests, saturated (RTX PRO 6000, Llama-3.1-8B): mean / worst error of 15 latency figures",
+    what="300 real vLLM requests, saturated (RTX PRO 6000, Llama-3.1-8B): mean / worst error of 15 latency figures",
     bar="mean ≤ 2 %, worst ≤ 5 %, host time not fitted to this run",
-    data="serving_runs/llmservingsim_vllm_RTXPRO6000_Llama-3.1-8B_requests.csv.gz, op_profiles/llmservingsim_RTXPRO6000_*",
+    data="serving_runs/llmservingsim_vllm_RTXPRO6000_Llama-3.1-8B_*, op_profiles/llmservingsim_RTXPRO6000_*",
     best="LLMServingSim on this run 2.3 / 8.6 %; a plain sum of its tables with 1.5 ms of host time 2.8 / 5.8 %",
 )
 RUN = "serving_runs/llmservingsim_vllm_RTXPRO6000_Llama-3.1-8B_requests.csv.gz"
-TABLES = tuple(f"op_profiles/llmservingsim_RTXPRO6000_{kind}.parquet" for kind in ("dense", "per_sequence", "attention"))
+TABLES = tuple(
+    f"op_profiles/llmservingsim_RTXPRO6000_{kind}.parquet" for kind in ("dense", "per_sequence", "attention")
+)
 STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 DEPLOYMENT = DeploymentSpec(
     model="llama-3.1-8b", device="rtx-pro-6000",
@@ -88,13 +89,16 @@ def replay(step: StepTime, *, factor: float = 1.0) -> Run:
 
 def figures(run: Run) -> dict[str, FloatArray]:
     """The five statistics of TTFT, TPOT and end-to-end of a run, seconds."""
-    return {name: statistics(values) for name, values in (("ttft", run.ttft_s), ("tpot", run.tpot_s), ("e2e", run.e2e_s))}
+    return {
+        name: statistics(values) for name, values in (("ttft", run.ttft_s), ("tpot", run.tpot_s), ("e2e", run.e2e_s))
+    }
 
 
 def statistics(values: FloatArray) -> FloatArray:
     """Mean, p50, p90, p95 and p99."""
     known = values[np.isfinite(values)]
-    return np.r_[known.mean(), np.percentile(known, [50, 90, 95, 99])]
+    found: FloatArray = np.r_[known.mean(), np.percentile(known, [50, 90, 95, 99])]
+    return found
 
 
 def errors(run: Run) -> dict[str, FloatArray]:
@@ -104,7 +108,7 @@ def errors(run: Run) -> dict[str, FloatArray]:
 
 
 def fitted_host() -> HostTime:
-    """Host time that this run alone would suggest (for scoring elsewhere, never here): the base that levels end-to-end."""
+    """Host time that this run alone suggests, for scoring elsewhere, never here: the base that levels end-to-end."""
     model, device = find_model(DEPLOYMENT.model), find_device(DEPLOYMENT.device)
     _, truth = measured()
     low, high = 0.0, 5e-3
@@ -125,11 +129,22 @@ def run() -> Result:
         every = np.abs(np.concatenate(list(wrong.values())))
         found[f"{tier}_mean"], found[f"{tier}_worst"] = float(every.mean()), float(every.max())
         for name, values in wrong.items():
-            detail.append({"tier": tier, "figure": name, **{s: round(float(v), 4) for s, v in zip(STATISTICS, values, strict=True)}})
+            detail.append(
+                {
+                    "tier": tier,
+                    "figure": name,
+                    **{s: round(float(v), 4) for s, v in zip(STATISTICS, values, strict=True)},
+                }
+            )
     holds = found["measured_mean"] <= 0.02 and found["measured_worst"] <= 0.05
-    text = "; ".join(f"{tier} {found[f'{tier}_mean']:.1%} / {found[f'{tier}_worst']:.1%}" for tier in ("measured", "calibrated", "datasheet"))
+    text = "; ".join(
+        f"{tier} {found[f'{tier}_mean']:.1%} / {found[f'{tier}_worst']:.1%}"
+        for tier in ("measured", "calibrated", "datasheet")
+    )
     notes = (
         "Host time comes from vLLM 0.18 points on H100 (0.90 ms + 1.6 µs per sequence) and 1.3 µs per kernel gap.",
-        "In a mixed step the decodes' share of the attention kernel costs 1.3 to 3 times a decode-only step of the same batch.",
+        "In a mixed step the decodes' share of attention costs 1.3 to 3 times a decode-only step of the same batch.",
     )
-    return Result(holds=holds, text=f"mean / worst of 15 figures: {text}", figures=found, detail=tuple(detail), notes=notes)
+    return Result(
+        holds=holds, text=f"mean / worst of 15 figures: {text}", figures=found, detail=tuple(detail), notes=notes
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from predictors.serving.surface import StepSurface
 from predictors.step_time.host import HostTime
 from predictors.step_time.operators import StepOperators, unabsorbed
-from predictors.step_time.sources import Source
+from predictors.step_time.sources import Source, TokenOperator
 from specs.deployment import Engine
 from specs.model import ModelSpec
 
@@ -112,25 +112,24 @@ def _attention(
     prefill = np.zeros((len(chunk), len(context)))
     split = False
     for call in operators.attention:
-        index, seconds = _first(sources, lambda source, c=call: source.decode(c, batch, context))
+        index, seconds = _first(source.decode(call, batch, context) for source in sources)
         decode += call.calls * seconds
         tally.add(index, "decode_attention", float(call.calls * seconds[len(batch) // 2, len(context) // 2]))
         together = sources[index].mixed_decode(call, batch, context)
         split |= together is not None
         mixed += call.calls * (seconds if together is None else np.maximum(together, seconds))
         prompt = unabsorbed(call, model.attention[call.kind])
-        _, seconds = _first(sources, lambda source, c=prompt: source.prefill(c, chunk, context))
+        _, seconds = _first(source.prefill(prompt, chunk, context) for source in sources)
         prefill += call.calls * seconds
     return decode, mixed if split else None, prefill
 
 
-def _counted(sources: Sequence[Source], operator: object, count: FloatArray) -> tuple[int, FloatArray]:
-    return _first(sources, lambda source: source.counted(operator, count))  # type: ignore[arg-type]
+def _counted(sources: Sequence[Source], operator: TokenOperator, count: FloatArray) -> tuple[int, FloatArray]:
+    return _first(source.counted(operator, count) for source in sources)
 
 
-def _first(sources: Sequence[Source], ask: object) -> tuple[int, FloatArray]:
-    for index, source in enumerate(sources):
-        answer = ask(source)  # type: ignore[operator]
+def _first(answers: Iterable[FloatArray | None]) -> tuple[int, FloatArray]:
+    for index, answer in enumerate(answers):
         if answer is not None:
             return index, answer
     raise AssertionError("the last source is the roofline, which knows every operator")
@@ -141,11 +140,13 @@ def _count_grid(largest: int) -> FloatArray:
     parts = [np.arange(1, 9), np.arange(8, 257, 8), np.arange(256, 1025, 32), np.arange(1024, 4097, 128),
              np.arange(4096, max(largest, 4096) + 512, 512)]  # fmt: skip
     grid = np.unique(np.concatenate(parts))
-    return np.r_[grid[grid < largest], largest].astype(np.float64)
+    counts: FloatArray = np.r_[grid[grid < largest], largest].astype(np.float64)
+    return counts
 
 
 def _up_to(grid: FloatArray, largest: int) -> FloatArray:
-    return np.unique(np.r_[grid[grid < largest], float(max(largest, 2)), 1.0])
+    known: FloatArray = np.unique(np.r_[grid[grid < largest], float(max(largest, 2)), 1.0])
+    return known
 
 
 def _context_grid(largest: int) -> FloatArray:

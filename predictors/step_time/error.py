@@ -9,7 +9,9 @@ from specs.profile import LayerProfileSpec
 # a run beside it (replayed within 3.3 %), so its 6 % is assumed: the spread of vLLM's points on bf16 tables is 7 %.
 # A device of a kind that no fit has seen: 1.5 times and a half of the calibrated one [assumed].
 TIER_ERROR = {"measured": 0.06, "database": 0.14, "calibrated": 0.22, "datasheet": 0.40}
-VERSION_ERROR = 0.05  # added in quadrature: host time moved by so much of a step between vLLM 0.12 and 0.18 at 32 sequences
+VERSION_ERROR = (
+    0.05  # added in quadrature: host time moved by so much of a step between vLLM 0.12 and 0.18 at 32 sequences
+)
 # Mean TTFT and TPOT of closed-loop points, same source: TTFT carries what the harness hides.
 POINT_ERROR = {"measured": (0.49, 0.14), "database": (0.49, 0.14), "calibrated": (0.43, 0.20), "datasheet": (1.0, 0.50)}
 QUEUED_TTFT, QUEUED_TPOT = 6.0, 1.5  # how much wider near the KV limit: 39 points, 90 % within a factor of 8.6 and 23 %
@@ -28,6 +30,6 @@ def profile_error(profile: LayerProfileSpec, engine: str, version: str) -> float
 
 
 def point_error(tier: str, *, near_limit: bool) -> tuple[float, float]:
-    """Half-widths (as ratios) of the 90 % intervals of a point's mean TTFT and TPOT; near the KV limit a queue decides."""
+    """Half-widths (as ratios) of the 90 % intervals of a point's mean TTFT and TPOT; a queue widens them."""
     ttft, tpot = POINT_ERROR[tier]
     return (QUEUED_TTFT * ttft, QUEUED_TPOT * tpot) if near_limit else (ttft, tpot)

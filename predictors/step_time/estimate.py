@@ -56,7 +56,8 @@ def step_time(
 
     ``profile``: operator tables of this model on this device (else the best evidence at hand); operators and TP
     degrees it lacks fall to the calibrated roofline, and the evidence says so. ``require``: the weakest basis that is
-    accepted. ``host`` replaces the catalogue's host time. Raises InputError for a profile of another model or device or a parallelism the model cannot take,
+    accepted. ``host`` replaces the catalogue's host time.
+    Raises InputError for a profile of another model or device or a parallelism the model cannot take,
     MissingHardwareError where ``require`` cannot be met.
     """
     parallel = _parallel(deployment, role)
@@ -68,7 +69,9 @@ def step_time(
     host = host or host_time(deployment.engine.name, deployment.engine.version)
     saved_s = _saved_s(host, model, weights, profile, operators)
     draft = deployment.speculative.draft_tokens if deployment.speculative else 0
-    surface, tally = compile_surface(model, operators, sources, deployment.engine, host, saved_s=saved_s, draft_tokens=draft)
+    surface, tally = compile_surface(
+        model, operators, sources, deployment.engine, host, saved_s=saved_s, draft_tokens=draft
+    )
     evidence, error, tier = _judge(device, deployment, tally, tables, host)
     _refuse_weaker(tier, require, model, device)
     notes = _range_notes(tables, deployment, parallel)
@@ -165,7 +168,7 @@ def _judge(
     if tables is not None:
         share = tally.share(0)
         own = profile_error(tables.profile, deployment.engine.name, deployment.engine.version)
-        error = float(((share * own) ** 2 + ((1 - share) * bare_error) ** 2) ** 0.5)
+        error = share * own + (1 - share) * bare_error
         entries.append(_profile_evidence(tables.profile, own, share, deployment))
         if share > 0.9:
             tier = "measured" if tables.profile.basis == "measured" else "database"
@@ -180,13 +183,13 @@ def _roofline_source(device: DeviceSpec) -> str:
     return f"roofline over the datasheet of {device.name} ({kernels})"
 
 
-def _profile_evidence(
-    profile: LayerProfileSpec, error: float, share: float, deployment: DeploymentSpec
-) -> Evidence:
+def _profile_evidence(profile: LayerProfileSpec, error: float, share: float, deployment: DeploymentSpec) -> Evidence:
     engine = deployment.engine
     notes = [f"{share:.0%} of a step rests on it"] if share < 0.995 else []
     if (profile.engine, profile.engine_version) != (engine.name, engine.version):
-        notes.append(f"measured under {profile.engine} {profile.engine_version}, deployed is {engine.name} {engine.version}")
+        notes.append(
+            f"measured under {profile.engine} {profile.engine_version}, deployed is {engine.name} {engine.version}"
+        )
     return Evidence(
         quantity="step_time", basis=profile.basis, source=profile.source, error=round(error, 3),
         note="; ".join(notes) or None,
@@ -207,9 +210,7 @@ def _refuse_weaker(tier: Tier, require: Basis | None, model: ModelSpec, device: 
         )
 
 
-def _range_notes(
-    tables: ProfileTables | None, deployment: DeploymentSpec, parallel: Parallel
-) -> tuple[str, ...]:
+def _range_notes(tables: ProfileTables | None, deployment: DeploymentSpec, parallel: Parallel) -> tuple[str, ...]:
     if tables is None:
         return ()
     notes: list[str] = []

@@ -106,7 +106,8 @@ def step_operators(
         _attention_call(kind, attention, parallel.tp, activations, kv_cache)
         for kind, attention in enumerate(model.attention)
     )
-    token = [*_attention_dense(model, parallel.tp, weights, activations), *_mlp(model, parallel.tp, weights)]
+    token: list[Dense | Stream | Experts | Message] = []
+    token += [*_attention_dense(model, parallel.tp, weights, activations), *_mlp(model, parallel.tp, weights)]
     token += [*_experts(model, parallel, weights), *_streams(model, parallel.tp), *_messages(model, parallel)]
     sequence = (
         Dense(name="lm_head", shapes=((_ceil_div(model.vocabulary, parallel.tp), model.hidden),), calls=1,
@@ -175,7 +176,7 @@ def _attention_dense(model: ModelSpec, tp: int, weights: str, activations: str) 
 
 
 def _latent_shapes(attention: Attention, hidden: int, heads: int) -> tuple[tuple[int, int], ...]:
-    """MLA: compression of query and cache, expansion of the query, absorbed key and value products [DeepSeek-V2 §2.1]."""
+    """MLA: compression, expansion of the query, absorbed key and value products [DeepSeek-V2 §2.1]."""
     rank, rope, nope = attention.kv_lora_rank or 0, attention.rope_head_dim or 0, attention.head_dim
     value, query = attention.value_head_dim or nope, attention.q_lora_rank
     down = ((query or 0) + rank + rope, hidden)

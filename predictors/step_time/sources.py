@@ -109,7 +109,9 @@ class Datasheet:
         rows = operator.token_factor * count * operator.top_k * operator.local_experts / operator.experts
         touched = roofline.experts_touched(operator.token_factor * count, operator.experts, operator.top_k)
         width = (3 if operator.gated else 2) * operator.hidden * operator.intermediate
-        held = touched * operator.local_experts / operator.experts * width * roofline.bytes_per_weight(operator.precision)
+        held = (
+            touched * operator.local_experts / operator.experts * width * roofline.bytes_per_weight(operator.precision)
+        )
         return np.maximum(2.0 * rows * width / self._peak(operator.precision), held / self._bytes_per_s)
 
     def prefill(self, call: AttentionCall, chunk: FloatArray, context: FloatArray) -> FloatArray:

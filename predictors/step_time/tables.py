@@ -26,7 +26,8 @@ class Curve:
         at = np.asarray(x, dtype=np.float64)
         inside = np.interp(at, self.x, self.seconds)
         beyond = np.maximum(at - self.x[-1], 0.0)
-        return inside + beyond * self._last_slope
+        value: FloatArray = inside + beyond * self._last_slope
+        return value
 
     @cached_property
     def _last_slope(self) -> float:

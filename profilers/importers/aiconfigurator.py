@@ -12,6 +12,7 @@ import polars as pl
 
 from profilers.importers.frames import names_device, plain, read_table, require_columns, table_files
 from profilers.importers.shapes import Shapes, shapes_of
+from specs.base import Precision
 from specs.device import DeviceSpec
 from specs.errors import InputError
 from specs.model import ModelSpec
@@ -23,7 +24,32 @@ DEGREES = (1, 2, 4, 8)
 KINDS = ("gemm", "context_attention", "generation_attention", "custom_allreduce", "moe")
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp8": "fp8", "fp8-block": "fp8_block", "int8": "int8_wo",
           "int4": "int4_wo", "mxfp4": "w4a16_mxfp4"}  # fmt: skip
-TOKENS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
+TOKENS = (
+    1,
+    2,
+    4,
+    8,
+    16,
+    24,
+    32,
+    48,
+    64,
+    96,
+    128,
+    160,
+    192,
+    256,
+    384,
+    512,
+    768,
+    1024,
+    1536,
+    2048,
+    3072,
+    4096,
+    6144,
+    8192,
+)
 CHUNKS = (16, 64, 128, 256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 CONTEXTS = (0, 256, 1024, 2048, 4096, 8192)
 PROMPTS_TOGETHER = 8192  # prompts of so many tokens in all are prefilled in one step; sets the batch they are read at
@@ -42,7 +68,7 @@ class Tables:
 
 def read(
     paths: list[Path], *, device: DeviceSpec, model: ModelSpec, engine_version: str | None = None,
-    engine: str | None = None, weights: str | None = None, kv_cache: str = "bf16",
+    engine: str | None = None, weights: Precision | None = None, kv_cache: Precision = "bf16",
 ) -> LayerProfileSpec:  # fmt: skip
     """Kernel tables interpolated at the shapes of ``model`` for TP 1, 2, 4 and 8.
 
@@ -51,7 +77,9 @@ def read(
     """
     tables = load(paths, device, engine, engine_version)
     precision = weights or model.weights_precision
-    dtype = DTYPES.get("fp8-block" if model.quantization == "fp8-block" and precision == "fp8" else precision, precision)
+    dtype = DTYPES.get(
+        "fp8-block" if model.quantization == "fp8-block" and precision == "fp8" else precision, precision
+    )
     found: list[OperatorTable] = []
     for tp in DEGREES:
         if all(attention.heads % tp == 0 for attention in model.attention):
@@ -62,29 +90,34 @@ def read(
         raise InputError(f"{paths[0]}: no GEMM table for {dtype} weights", cure="Choose another precision or files.")
     return LayerProfileSpec(
         model=model.name, device=device.name, engine=tables.engine, engine_version=tables.version,
-        weights=precision, kv_cache=kv_cache, basis="database",  # type: ignore[arg-type]
+        weights=precision, kv_cache=kv_cache, basis="database",
         source=f"AIConfigurator kernel tables, {device.name}, {tables.engine} {tables.version}", licence="Apache-2.0",
         tables=tuple(found),
     )  # fmt: skip
 
 
 def load(paths: list[Path], device: DeviceSpec, engine: str | None, version: str | None) -> Tables:
-    """Frames of one engine and version; raises InputError where the paths hold none for the device."""
-    chosen: dict[tuple[str, str], dict[str, Path]] = {}
+    """Frames of one engine, each kind at ``version`` where it has it, else at its newest; the GEMMs' names the set.
+
+    Raises InputError where the paths hold none for the device and engine, or no GEMM of the version asked for.
+    """
+    known: dict[str, dict[str, dict[str, Path]]] = {}
     for path in table_files(paths):
         key = _key(path, device)
         if key is not None:
-            chosen.setdefault(key[:2], {})[key[2]] = path
-    wanted = engine or ("vllm" if any(name == "vllm" for name, _ in chosen) else None)
-    fitting = sorted((k for k in chosen if wanted in (None, k[0]) and version in (None, k[1])), key=_by_version)
-    if not fitting:
-        have = ", ".join(f"{name} {number}" for name, number in sorted(chosen)) or "none"
+            known.setdefault(key[0], {}).setdefault(key[2], {})[key[1]] = path
+    wanted = engine or ("vllm" if "vllm" in known else next(iter(sorted(known)), "vllm"))
+    kinds = known.get(wanted, {})
+    products = kinds.get("gemm", {})
+    if not products or (version is not None and version not in products):
+        have = ", ".join(f"{name} {number}" for name in sorted(known) for number in sorted(known[name].get("gemm", {})))
         raise InputError(
-            f"{paths[0]}: no AIConfigurator tables of {device.name} for {wanted or 'any engine'} {version or ''}; found: {have}",
+            f"{paths[0]}: no AIConfigurator tables of {device.name} for {wanted} {version or ''}; "
+            f"found: {have or 'none'}",
             cure="Choose another --device or --engine-version, or other files.",
         )
-    name, number = fitting[-1]
-    return Tables(name, number, {kind: read_table(path) for kind, path in chosen[fitting[-1]].items()})
+    chosen = {kind: version if version in found else max(found, key=_numbers) for kind, found in kinds.items()}
+    return Tables(wanted, str(chosen["gemm"]), {kind: read_table(kinds[kind][str(chosen[kind])]) for kind in chosen})
 
 
 def _key(path: Path, device: DeviceSpec) -> tuple[str, str, str] | None:
@@ -99,14 +132,19 @@ def _key(path: Path, device: DeviceSpec) -> tuple[str, str, str] | None:
             return None
         at = engines[-1]
         systems = [part for part in parts[:at] if names_device(part, device)]
-        system, engine, version, kind = (systems or [""])[-1], parts[at], parts[at + 1], path.name[: -len("_perf.parquet")]
+        system, engine, version, kind = (
+            (systems or [""])[-1],
+            parts[at],
+            parts[at + 1],
+            path.name[: -len("_perf.parquet")],
+        )
     if kind not in KINDS or not system or not names_device(system, device):
         return None
     return engine, version, kind
 
 
-def _by_version(key: tuple[str, str]) -> tuple[str, tuple[int, ...]]:
-    return key[0], tuple(int(number) for number in re.findall(r"\d+", key[1]))
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 def _at_degree(
@@ -180,7 +218,7 @@ def _build_lattice(frame: pl.DataFrame, dtype: str) -> Lattice | None:
 
 
 def _without_spikes(grid: FloatArray, m: FloatArray) -> FloatArray:
-    """Replace a latency far above the line between its neighbours in m: a hiccup of the measurement, not of the kernel."""
+    """Replace a latency far above the line between its neighbours in m: a hiccup of measuring, not of the kernel."""
     smooth = grid.copy()
     for i in range(1, len(m) - 1):
         weight = (m[i] - m[i - 1]) / (m[i + 1] - m[i - 1])
@@ -207,7 +245,8 @@ def _fill(grid: FloatArray, n: FloatArray, k: FloatArray) -> FloatArray:
 def _along(values: FloatArray, axis: FloatArray, x: float, dimension: int) -> FloatArray:
     """Linear interpolation along one dimension; beyond the last point in proportion to its slope from zero."""
     if x > axis[-1]:
-        return np.take(values, -1, axis=dimension) * (x / axis[-1])
+        beyond: FloatArray = np.take(values, -1, axis=dimension) * (x / axis[-1])
+        return beyond
     upper = int(np.clip(np.searchsorted(axis, x), 1, len(axis) - 1))
     weight = max((x - axis[upper - 1]) / (axis[upper] - axis[upper - 1]), 0.0)
     low, high = np.take(values, upper - 1, axis=dimension), np.take(values, upper, axis=dimension)
@@ -242,7 +281,7 @@ def _decode(frame: pl.DataFrame, shapes: Shapes, tp: int, kv_dtype: str) -> list
 def _prefill(frame: pl.DataFrame, shapes: Shapes, tp: int, kv_dtype: str) -> list[OperatorTable]:
     """Chunk c after context q from whole prompts: T(c + q) − T(q), as its share of the causal triangle.
 
-    T is read at the batch of equal prompts that fills a step, per prompt, so that short prompts do not each pay a launch.
+    T is read, per prompt, at the batch of equal prompts that fills a step: short prompts do not each pay a launch.
     """
     rows = _matching(frame, shapes, kv_dtype)
     if rows is None or rows.is_empty():
@@ -271,7 +310,8 @@ def _per_prompt(alone: pl.DataFrame, rows: pl.DataFrame) -> tuple[FloatArray, Fl
         mine = rows.filter(pl.col("isl") == int(length)).sort("batch_size")
         sizes = mine["batch_size"].to_numpy()
         fitting = sizes[sizes <= max(1, PROMPTS_TOGETHER // int(length))].max()
-        latency.append(float(mine.filter(pl.col("batch_size") == fitting)["latency"].median()) / fitting)  # type: ignore[arg-type]
+        together = mine.filter(pl.col("batch_size") == fitting)["latency"].to_numpy()
+        latency.append(float(np.median(together)) / fitting)
     return lengths, np.maximum.accumulate(np.array(latency))
 
 
@@ -293,15 +333,16 @@ def _experts(frame: pl.DataFrame, model: ModelSpec, dtype: str) -> list[Operator
     moe = model.moe
     assert moe is not None
     rows = frame.filter(
-        (pl.col("moe_dtype") == dtype) & (pl.col("hidden_size") == model.hidden) & (pl.col("topk") == moe.experts_per_token)
-        & (pl.col("inter_size") == moe.intermediate) & (pl.col("num_experts") == moe.experts)
+        (pl.col("moe_dtype") == dtype) & (pl.col("hidden_size") == model.hidden)
+        & (pl.col("topk") == moe.experts_per_token) & (pl.col("inter_size") == moe.intermediate)
+        & (pl.col("num_experts") == moe.experts)
     )  # fmt: skip
     found: list[OperatorTable] = []
     for (split, ep), part in rows.group_by("moe_tp_size", "moe_ep_size", maintain_order=True):
         worst = part.filter(pl.col("distribution") == sorted(part["distribution"].unique().to_list())[-1])
         worst = worst.group_by("num_tokens").agg(pl.col("latency").min()).sort("num_tokens")
         counts = tuple(worst["num_tokens"].to_list())
-        ranks, expert_ranks = int(split) * int(ep), int(ep)  # type: ignore[call-overload]
+        ranks, expert_ranks = int(str(split)) * int(str(ep)), int(str(ep))
         found.append(_single("moe", "tokens", counts, worst["latency"].to_numpy() * 1e3, ranks, ep=expert_ranks))
     return found
 

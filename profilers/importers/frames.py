@@ -14,6 +14,7 @@ from specs.model import ModelSpec
 from specs.profile import Axis, Operator, OperatorTable
 
 TUNED = re.compile(r"(instruct|chat|hf|base|it)(\d{4})?$")  # endings that do not change the architecture
+SCORING_CASES = ("silicon_sample.csv",)  # measurements that predictions are scored on: never read, even by mistake
 TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
 
 
@@ -22,7 +23,7 @@ def table_files(paths: Iterable[Path]) -> list[Path]:
     found: set[Path] = set()
     for path in paths:
         inside = path.rglob("*") if path.is_dir() else [path]
-        found.update(p for p in inside if p.name.endswith(TABLE_SUFFIXES))
+        found.update(p for p in inside if p.name.endswith(TABLE_SUFFIXES) and p.name not in SCORING_CASES)
     return sorted(found)
 
 
@@ -59,6 +60,17 @@ def names_device(text: str, device: DeviceSpec) -> bool:
     """Whether ``text`` is the device's name, one of its aliases, or begins one of them (`a100` for `a100-80gb`)."""
     wanted = plain(text)
     return any(plain(name).startswith(wanted) for name in (device.name, *device.aliases))
+
+
+def device_of(path: Path, device: DeviceSpec) -> bool:
+    """Whether the file's name or a folder above it names the device."""
+    words = re.split(r"[_\-.]", path.name) + [part for part in path.parts[:-1] for part in (part, *part.split("_"))]
+    return any(len(word) > 1 and names_device(word, device) for word in words)
+
+
+def model_of(path: Path, model: ModelSpec) -> bool:
+    """Whether a folder above the file names the model."""
+    return any(names_model(part, model) for part in path.parts[:-1])
 
 
 def pick(frame: pl.DataFrame, column: str, wanted: object, match: object, path: Path) -> pl.DataFrame:

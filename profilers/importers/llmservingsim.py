@@ -1,4 +1,4 @@
-"""Reads LLMServingSim's operator tables: `perf/GPU/MODEL/VARIANT/tpN/{dense,per_sequence,attention,moe}.csv`, or merged files."""
+"""Reads LLMServingSim's tables: `GPU/MODEL/VARIANT/tpN/{dense,per_sequence,attention,moe}.csv`, or merged files."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ def _dense(frame: pl.DataFrame, tp: int) -> list[OperatorTable]:
     named = frame.filter(pl.col("layer").is_in(list(OPERATORS)))
     named = named.with_columns(operator=pl.col("layer").replace_strict(OPERATORS, default=None))
     # Several layers of one operator are added, each interpolated at the union of their token counts.
-    summed = named.group_by("operator", "tokens").agg(pl.col("time_us").sum(), pl.col("layer").n_unique().alias("parts"))
+    summed = named.group_by("operator", "tokens").agg(
+        pl.col("time_us").sum(), pl.col("layer").n_unique().alias("parts")
+    )
     full = summed.group_by("operator").agg(pl.col("parts").max().alias("all"))
     summed = summed.join(full, on="operator").filter(pl.col("parts") == pl.col("all"))
     return [
@@ -111,7 +113,9 @@ def _dense(frame: pl.DataFrame, tp: int) -> list[OperatorTable]:
 
 def _sequences(frame: pl.DataFrame, tp: int) -> list[OperatorTable]:
     return [
-        table(name, frame.filter(pl.col("layer") == name), {"sequences": "sequences"}, "time_us", tp=tp, calls_per_layer=0)
+        table(
+            name, frame.filter(pl.col("layer") == name), {"sequences": "sequences"}, "time_us", tp=tp, calls_per_layer=0
+        )
         for name in ("lm_head", "sampler")
         if name in frame["layer"].to_list()
     ]  # fmt: skip
@@ -147,7 +151,7 @@ def _experts(frame: pl.DataFrame, model: ModelSpec, tp: int) -> list[OperatorTab
         raise InputError(f"the tables hold experts, {model.name} has none", cure="Check --model.")
     rows: list[tuple[int, float]] = []
     for tokens, part in frame.sort("activated_experts").group_by("tokens", maintain_order=True):
-        count = int(tokens[0])  # type: ignore[call-overload]
+        count = int(tokens[0])
         touched = moe.experts * (1 - (1 - moe.experts_per_token / moe.experts) ** count)
         experts, times = part["activated_experts"].to_list(), part["time_us"].to_list()
         rows.append((count, _interpolate(touched, experts, times)))

@@ -40,6 +40,4 @@ def shapes_of(model: ModelSpec, tp: int) -> Shapes:
     gemms["lm_head"] = ("sequences", ((-(-model.vocabulary // tp), model.hidden),), "bf16")
     if model.moe is not None:
         gemms["router"] = ("tokens", ((model.moe.experts, model.hidden),), "bf16")
-    return Shapes(
-        gemms, attention.heads // tp if plain else 0, max(1, attention.kv_heads // tp), attention.head_dim
-    )
+    return Shapes(gemms, attention.heads // tp if plain else 0, max(1, attention.kv_heads // tp), attention.head_dim)
