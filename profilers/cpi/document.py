@@ -1,0 +1,131 @@
+"""From windows to a CpiProfile: summaries, what is missing, and the machine they hold for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from profilers.cpi.causes import OTHER_FIGURES
+from profilers.cpi.cgroup import PROC
+from profilers.cpi.pressure import limit_cores
+from profilers.cpi.sampling import Sampled, Schedule, Tally, counted
+from profilers.cpi.survey import Watch, missing_counters
+from profilers.importers.perf_stat import Recording
+from specs.base import Metadata
+from specs.cpi import CpiProfile, CpiProfileSpec, CpiTarget, CpiWindow, MissingFigure, Source, Spread
+from specs.profile import Machine
+
+NOT_SUMMED = ("started", "window_s", "counted_share")
+SHA_CHARACTERS = 16
+
+
+def profile_of(sampled: Sampled, schedule: Schedule) -> CpiProfile:
+    """Return the document of measured windows."""
+    watches = [tally.watch for tally in sampled.tallies]
+    targets = tuple(map(_target, sampled.tallies))
+    spec = CpiProfileSpec(
+        source=source_of(watches), cpu=cpu_model(), cpus=os.cpu_count(), machine=_machine(schedule, targets),
+        window_s=schedule.window_s, every_s=schedule.every_s, targets=targets,
+        missing=(*missing_counters(watches), *_missing_others(targets)), overhead=sampled.overhead,
+        notes=sampled.notes,
+    )  # fmt: skip
+    return CpiProfile(metadata=Metadata(name=f"cpi-{targets[0].name.strip('/') or 'machine'}"), spec=spec)
+
+
+def source_of(watches: Sequence[Watch]) -> Source:
+    """Return how hardware counters were counted."""
+    if any(watch.by_perf for watch in watches):
+        return "perf stat"
+    return "perf_event_open" if any(watch.has_cpi for watch in watches) else "none"
+
+
+def summary(windows: Iterable[CpiWindow]) -> dict[str, Spread]:
+    """Return mean, standard deviation (n−1) and range of every figure over the windows that have it."""
+    values: dict[str, list[float]] = {}
+    for window in windows:
+        for name, value in window.model_dump(exclude=set(NOT_SUMMED), exclude_none=True).items():
+            values.setdefault(name, []).append(value)
+    return {name: spread(values[name]) for name in CpiWindow.model_fields if name in values}
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Return mean, standard deviation (n−1) and range of at least one value."""
+    sd = statistics.stdev(values) if len(values) > 1 else None
+    return Spread(mean=statistics.fmean(values), sd=sd, low=min(values), high=max(values), windows=len(values))
+
+
+def recorded_profile(name: str, recordings: Sequence[Recording], targets: Sequence[CpiTarget]) -> CpiProfile:
+    """Return the document of recorded outputs of perf, and of summaries that have no windows."""
+    groups: dict[str, list[Recording]] = {}
+    for one in recordings:
+        groups.setdefault(one.name, []).append(one)
+    found = (*(_recorded(group) for group in groups.values()), *targets)
+    source: Source = "perf stat" if recordings else "perfspect"
+    spec = CpiProfileSpec(source=source, targets=found, missing=_missing_recorded(recordings))
+    return CpiProfile(metadata=Metadata(name=name), spec=spec)
+
+
+def cpu_model(proc: Path = PROC) -> str:
+    """Return the CPU's model as the kernel names it; a CPI holds for that model."""
+    for line in (proc / "cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "cpu model", "CPU part"):
+            return value.strip()
+    return platform.machine()
+
+
+def _target(tally: Tally) -> CpiTarget:
+    target, notes = tally.watch.target, list(tally.notes)
+    if target.pid is not None:
+        notes.append(f"throttling and pressure are those of its cgroup {target.cgroup.path}")
+    return CpiTarget(
+        name=target.name, target=target.kind, cgroup=target.cgroup.path, limit_cores=limit_cores(target.cgroup),
+        user_only=tally.watch.counted.user_only, vanished=tally.vanished, summary=summary(tally.windows),
+        windows=tuple(tally.windows), notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _recorded(group: Sequence[Recording]) -> CpiTarget:
+    windows = tuple(CpiWindow(window_s=one.window_s or None, **counted(one.gathered.counts)) for one in group)
+    scopes = {one.scope for one in group if one.scope}
+    return CpiTarget(
+        name=group[0].name, target="recorded", user_only=any(one.gathered.user_only for one in group), windows=windows,
+        summary=summary(windows), notes=tuple(f"perf counted: {scope}" for scope in sorted(scopes)),
+    )  # fmt: skip
+
+
+def _missing_recorded(recordings: Sequence[Recording]) -> tuple[MissingFigure, ...]:
+    names: dict[tuple[str, str], list[str]] = {}
+    for one in recordings:
+        for quantity, why in one.gathered.refused.items():
+            names.setdefault((quantity, why), []).append(one.name)
+    cure = "See why with `tonnage profile cpi` on the machine that recorded it."
+    return tuple(
+        MissingFigure(quantity=quantity, cause=f"perf says {why}", cure=cure, targets=tuple(dict.fromkeys(whom)))
+        for (quantity, why), whom in names.items()
+    )
+
+
+def _missing_others(targets: Sequence[CpiTarget]) -> Iterable[MissingFigure]:
+    """Name the figures besides counters that a target with windows has not."""
+    measured = [target for target in targets if target.windows]
+    for quantity, (cause, cure) in OTHER_FIGURES.items():
+        whom = tuple(target.name for target in measured if quantity not in target.summary)
+        if whom:
+            told = whom if len(whom) < len(measured) else ()
+            yield MissingFigure(quantity=quantity, cause=cause, cure=cure, targets=told)
+
+
+def _machine(schedule: Schedule, targets: Sequence[CpiTarget]) -> Machine:
+    spreads = [target.summary["cpi"] for target in targets if "cpi" in target.summary]
+    noises = [one.sd / one.mean for one in spreads if one.sd is not None]
+    return Machine(
+        hostname_sha=hashlib.sha256(platform.node().encode()).hexdigest()[:SHA_CHARACTERS],
+        versions={"kernel": platform.release()}, repeats=schedule.windows,
+        noise=statistics.median(noises) if noises else None, date=time.strftime("%Y-%m-%d", time.gmtime()),
+    )  # fmt: skip
