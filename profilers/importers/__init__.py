@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from pathlib import Path
 
-from profilers.importers import aiconfigurator, llmservingsim, vidur
 from specs.device import DeviceSpec
 from specs.errors import InputError
 from specs.model import ModelSpec
 from specs.profile import LayerProfileSpec
 from specs.reading import nearest
 
-Reader = Callable[..., LayerProfileSpec]
-
-FORMS: dict[str, Reader] = {
-    "aiconfigurator": aiconfigurator.read,
-    "llmservingsim": llmservingsim.read,
-    "vidur": vidur.read,
+FORMS = {
+    "aiconfigurator": "profilers.importers.aiconfigurator",
+    "llmservingsim": "profilers.importers.llmservingsim",
+    "vidur": "profilers.importers.vidur",
 }
-"""Every form that `tonnage profile import` reads."""
+"""Every form that `tonnage profile import` reads, and the module that reads it: loaded when asked for, with polars."""
 
 
 def read(
@@ -35,7 +32,9 @@ def read(
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder", cure="Check the path.")
-    return FORMS[form](paths, device=device, model=model, engine_version=engine_version)
+    reader = importlib.import_module(FORMS[form])
+    found: LayerProfileSpec = reader.read(paths, device=device, model=model, engine_version=engine_version)
+    return found
 
 
 __all__ = ["FORMS", "read"]

@@ -6,8 +6,6 @@ import importlib.util
 from functools import lru_cache
 from pathlib import Path
 
-from profilers.importers import aiconfigurator
-from profilers.importers.frames import names_device
 from specs.base import Precision
 from specs.device import DeviceSpec
 from specs.errors import InputError, MissingHardwareError
@@ -47,6 +45,8 @@ def profile_in(
     kv_cache: Precision = "bf16",
 ) -> LayerProfileSpec | None:
     """As `installed_profile`, from the systems folder of a copy of the package."""
+    from profilers.importers.frames import names_device
+
     systems = [path for path in sorted(folder.iterdir()) if path.is_dir()]
     system = next((path for path in systems if names_device(path.name, device)), None)
     if system is None:
@@ -62,6 +62,8 @@ _DEVICES: dict[str, DeviceSpec] = {}
 
 @lru_cache(maxsize=64)
 def _profile(key: tuple[str, str, Precision, Precision], model: str, device: str) -> LayerProfileSpec | None:
+    from profilers.importers import aiconfigurator
+
     system, engine, weights, kv_cache = key
     try:
         return aiconfigurator.read(

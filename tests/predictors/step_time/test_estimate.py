@@ -45,7 +45,7 @@ def _plane(operator: Operator, axes: tuple[Axis, Axis]) -> OperatorTable:
 
 def _profile(**changes: object) -> LayerProfileSpec:
     tables = [_line(operator, "tokens", 0.5) for operator in TOKEN_OPERATORS]
-    tables += [_line(name, "sequences", 1.0, calls_per_layer=0) for name in ("lm_head", "sampler")]  # type: ignore[arg-type]
+    tables += [_line(name, "sequences", 1.0, calls_per_layer=0) for name in ("lm_head", "sampler")]
     tables += [
         _plane("decode_attention", ("batch", "context_tokens")),
         _plane("prefill_attention", ("chunk_tokens", "context_tokens")),
@@ -86,7 +86,7 @@ def test_batches_are_padded_to_the_captured_graphs() -> None:
 )  # fmt: skip
 def test_every_surface_is_usable_and_monotone(tp: int, pp: int, weights: str, name: str) -> None:
     deployment = _deployment(
-        parallel=Parallel(tp=tp, pp=pp), precision=PrecisionSpec(weights=weights), device=name  # type: ignore[arg-type]
+        parallel=Parallel(tp=tp, pp=pp), precision=PrecisionSpec(weights=weights), device=name
     )
     surface = step_time(MODEL, find_device(name), deployment).surface
     check_surface(surface, max_num_seqs=64, max_num_batched_tokens=2048)

@@ -1,4 +1,4 @@
-"""Tables of three other tools become one form: synthetic files against their formula, real ones against the roofline."""
+"""Tables of three other tools become one form: held against formulas and, where real, against the roofline."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_the_package_has_tables_of_ten_systems() -> None:
 
 
 def _layers(folder: Path) -> Path:
-    """LLMServingSim's upstream layout: a dense layer of 10 + tokens µs, attention with dearer decodes in mixed steps."""
+    """LLMServingSim's upstream layout: dense layers of 10 + tokens µs, decodes twice as dear in mixed steps."""
     tp = folder / "RTXPRO6000" / "meta-llama" / "Llama-3.1-8B" / "bf16" / "tp1"
     tp.mkdir(parents=True)
     dense = [{"layer": layer, "tokens": t, "time_us": 10.0 + t} for t in (1, 8, 64)
@@ -133,7 +133,8 @@ def test_layer_tables_split_mixed_steps_and_add_what_belongs_together(tmp_path: 
     found = read("llmservingsim", [_layers(tmp_path)], device=RTX, model=LLAMA)
     tables = ProfileTables(found)
     assert (found.engine_version, found.timing) == ("0.19.0", "kernels")
-    rope, pure, mixed = tables.curve("rope", 1), tables.grid("decode_attention", 1), tables.grid("mixed_decode_attention", 1)
+    rope, pure = tables.curve("rope", 1), tables.grid("decode_attention", 1)
+    mixed = tables.grid("mixed_decode_attention", 1)
     assert rope is not None
     assert pure is not None
     assert mixed is not None
