@@ -96,7 +96,7 @@ class GpuReading(Spec):
     power: GpuPower = GpuPower()
     pcie: Pcie = Pcie()
     nvlink: tuple[NvlinkPeer, ...] = ()
-    mig: Literal["on", "off"] | None = None
+    mig: Literal["enabled", "disabled"] | None = None
     mig_instances: tuple[MigInstance, ...] = ()
     unknown: Unknown = Field(default_factory=dict)  # field → why it cannot be told
 
