@@ -6,12 +6,13 @@ import re
 from typing import Any
 
 MASK = "***"
-_NAMES = r"(?:[\w-]*(?:password|passwd|secret|token|api[_-]?key))"
+_NAME = r"(?:[\w-]*(?:password|passwd|secret|api[_-]?key)|[\w-]*(?:access|api|auth|hf|id|refresh)[_-]?token|token)"
 _PATTERNS = (
-    re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^\s/]+(?=@)", re.IGNORECASE),  # scheme://user:password@
-    re.compile(rf"([?&;\s]{_NAMES}=)[^&;\s\"']+", re.IGNORECASE),  # ?password=…
-    re.compile(rf"(--{_NAMES}[ =])(?!-)\S+", re.IGNORECASE),  # --api-key …
-    re.compile(r"((?:authorization:\s*)?\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}", re.IGNORECASE),
+    # scheme://user:password@ – but not scheme://host:port/
+    re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)(?!\d+(?:[/?#]|$))[^\s?#]+(?=@)", re.IGNORECASE),
+    re.compile(rf"((?:^|[?&;\s]){_NAME}=)[^&;\s\"']+", re.IGNORECASE),  # ?password=…, API_KEY=…
+    re.compile(rf"(--{_NAME}[ =])(?!-)\S+", re.IGNORECASE),  # --api-key …
+    re.compile(r"(\b(?:authorization:\s*basic|bearer)\s+)[\w.~+/=-]{8,}", re.IGNORECASE),
 )
 
 

@@ -23,6 +23,8 @@ from specs.masking import MASK
 WAIT_S = 15.0  # for a lock that another writer holds
 CONNECT_S = 10
 STATEMENT_S = 60
+# A server whose machine is gone is noticed within a minute [std: libpq's connection parameters].
+KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 UPGRADE_LOCK = 0x746F6E  # PostgreSQL advisory lock, any number that is ours
 FORMS = "Give a file, sqlite:///FILE, or postgresql://USER@HOST/DATABASE."
 
@@ -122,7 +124,7 @@ def _engine(place: URL) -> Engine:
             cure="Install it: pip install 'tonnage[postgres]'.",
         )
     limits = f"-c lock_timeout={int(WAIT_S)}s -c statement_timeout={STATEMENT_S}s"
-    arguments = {"connect_timeout": CONNECT_S, "options": limits, "application_name": "tonnage"}
+    arguments = {"connect_timeout": CONNECT_S, "options": limits, "application_name": "tonnage"} | KEEPALIVE
     given = {name: value for name, value in arguments.items() if name not in place.query}
     return create_engine(place, poolclass=NullPool, connect_args=given)
 
