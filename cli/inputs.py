@@ -25,6 +25,7 @@ class Served:
 
 def read_served(path: Path) -> Served:
     """Read the Deployment at ``path`` and what it refers to, relative to its folder; raises `InputError`."""
+    from profilers.importers.silicon import profile_for
     from specs.catalog import find_device, find_model
     from specs.deployment import Deployment
     from specs.profile import LayerProfile
@@ -32,5 +33,6 @@ def read_served(path: Path) -> Served:
 
     deployment, base = read_document(path, Deployment), path.parent
     spec = deployment.spec
+    model, device = find_model(spec.model, base), find_device(spec.device, base)
     profile = read_document(base / spec.profile, LayerProfile).spec if spec.profile else None
-    return Served(deployment, find_model(spec.model, base), find_device(spec.device, base), profile)
+    return Served(deployment, model, device, profile or profile_for(model, device, spec))

@@ -15,6 +15,7 @@ from predictors.replay import LATENCIES, Replay, checked, replay
 from profilers.importers.evidence import evidence_in
 from profilers.importers.point_tables import read_points
 from profilers.importers.results import read_measured
+from profilers.importers.silicon import profile_for
 from specs.base import Metadata
 from specs.catalog import find_device, find_model
 from specs.check import Checked, CheckedLatency, CheckedPoint, CheckReport
@@ -71,8 +72,9 @@ def _check_deployment(path: Path, measured: Measured, seed: int, on_progress: On
 
 def _compiled(spec: DeploymentSpec, base: Path) -> Compiled:
     """Compile a deployment whose paths count from the folder ``base``."""
+    model, device = find_model(spec.model, base), find_device(spec.device, base)
     profile = read_document(base / spec.profile, LayerProfile).spec if spec.profile else None
-    return compile_deployment(find_model(spec.model, base), find_device(spec.device, base), spec, profile=profile)
+    return compile_deployment(model, device, spec, profile=profile or profile_for(model, device, spec))
 
 
 def _every(latencies: dict[str, CheckedLatency]) -> list[tuple[str, Checked]]:

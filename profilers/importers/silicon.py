@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from specs.base import Precision
+from specs.deployment import DeploymentSpec
 from specs.device import DeviceSpec
 from specs.errors import InputError, MissingHardwareError
 from specs.model import ModelSpec
@@ -28,6 +29,14 @@ def systems_folder() -> Path:
             "the kernel tables of aiconfigurator-core are not installed", cure="Run `pip install 'tonnage[silicon]'`."
         )
     return Path(next(iter(found.submodule_search_locations))) / "systems" / "data"
+
+
+def profile_for(model: ModelSpec, device: DeviceSpec, deployment: DeploymentSpec) -> LayerProfileSpec | None:
+    """The installed tables' profile for a deployment's engine and precision; None where there is none."""
+    precision = deployment.precision
+    return installed_profile(
+        model, device, engine=deployment.engine.name, weights=precision.weights, kv_cache=precision.kv_cache
+    )
 
 
 def installed_profile(
