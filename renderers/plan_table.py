@@ -171,7 +171,8 @@ def _binding(plan: ServingPlan) -> str:
         text = f"{pretty(held.name)} {held.planned:g} of {held.bound:g}"
     at, ratio = why.load.get("binding_burst_from_s"), why.load.get("binding_burst_rate_to_mean")
     if isinstance(at, float) and isinstance(ratio, float):
-        text += f", in the minute from {_clock(at)} ({ratio:.2g} × the mean rate)"
+        window = float(why.load.get("binding_burst_s", 60.0))
+        text += f", in the {window:.0f} s from {_clock(at)} ({ratio:.2g} × the mean rate)"
     return text
 
 

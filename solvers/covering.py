@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,10 +60,13 @@ def cheapest_cover(
         zeros = coo_array((use.shape[1], choices))
         constraints.append(LinearConstraint(vstack([zeros.T, coo_array(use)]).T, -np.inf, available))
     upper = np.concatenate([possible.ravel().astype(np.float64), np.full(types, np.inf)])
-    found = milp(
-        np.concatenate([np.zeros(choices), cost]), integrality=np.ones(choices + types), bounds=Bounds(0, upper),
-        constraints=constraints,
-    )  # fmt: skip
+    with _silent_stdout():
+        found = milp(
+            np.concatenate([np.zeros(choices), cost]),
+            integrality=np.ones(choices + types),
+            bounds=Bounds(0, upper),
+            constraints=constraints,
+        )
     if found.x is None or not found.success:
         return None
     chosen = np.rint(found.x).astype(np.int64)
@@ -71,3 +79,21 @@ def relaxed_cost(rate: FloatArray, throughput: FloatArray, cost: FloatArray) -> 
     """Lower bound on the cheapest cover: every cell on its cheapest type, machines divisible; infinite if uncovered."""
     each = np.where(throughput > 0, cost[None, :] * rate[:, None] / np.where(throughput > 0, throughput, 1.0), np.inf)
     return float(each.min(axis=1).sum())
+
+
+@contextmanager
+def _silent_stdout() -> Iterator[None]:
+    """Keep what HiGHS prints past its own log option out of the process's standard output. [HiGHS 1.8–1.12]"""
+    if os.name != "posix":
+        yield
+        return
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)  # what C still holds must not come out after the descriptor is back
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

@@ -190,7 +190,7 @@ def unloaded(bench: Workbench, layout: Layout, limits: Limits) -> tuple[Check, .
     if not wanted:
         return tuple(_too_slow_steps(question, fastest_decode_s(bench.surface(layout, "planned"))))
     prompts = np.unique([tokens for _, _, tokens, _ in wanted])
-    seconds = dict(zip(prompts.tolist(), _alone(bench, layout, limits, prompts), strict=True))
+    seconds = dict(zip(prompts.tolist(), ttft_alone_s(bench, layout, limits, prompts), strict=True))
     checks = [Check(name=f"{p}{name}", value=float(seconds[tokens]), bound=bound) for p, name, tokens, bound in wanted]
     checks += _too_slow_steps(question, fastest_decode_s(bench.surface(layout, "planned")))
     return tuple(check for check in checks if not check.holds)
@@ -207,8 +207,8 @@ def _wanted(slo: Slo, prompts: IntArray) -> list[tuple[str, int, float]]:
     return found
 
 
-def _alone(bench: Workbench, layout: Layout, limits: Limits, prompts: IntArray) -> FloatArray:
-    """TTFT of requests with these prompts, far apart."""
+def ttft_alone_s(bench: Workbench, layout: Layout, limits: Limits, prompts: IntArray) -> FloatArray:
+    """TTFT of requests with these prompts [n], so far apart that none waits for another."""
     requests = Requests(
         arrival_s=np.arange(len(prompts), dtype=np.float64) * APART_S, prompt_tokens=prompts,
         output_tokens=np.ones(len(prompts), dtype=np.int64),

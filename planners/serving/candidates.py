@@ -103,8 +103,14 @@ def describe(decision: Decision) -> str:
     texts = []
     for part in decision:
         role = "" if part.role == "mixed" else f" {part.role}"
-        texts.append(f"{part.replicas + part.spare} × {part.layout.label}{role}")
+        served = "" if part.prompts is None else f" (prompts {prompt_ranges(part)})"
+        texts.append(f"{part.replicas + part.spare} × {part.layout.label}{role}{served}")
     return " + ".join(texts)
+
+
+def prompt_ranges(part: Part) -> str:
+    """The prompt tokens that a part of a mix serves, inclusive: ``0–374, 3072–131072``."""
+    return ", ".join(f"{low}–{high - 1}" for low, high in part.prompts or ())
 
 
 def layouts(pool: Pool, model: ModelSpec, device: DeviceSpec) -> list[Layout]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from planners.serving.bounds import TPOT_BOUNDS, Demand, loosest
+from planners.serving.bounds import TPOT_BOUNDS, TTFT_BOUNDS, Demand, loosest, ttft_alone_s
 from planners.serving.candidates import Decision, Layout, Limits, Part
-from planners.serving.opening import Tally
+from planners.serving.opening import Tally, kv_holds_a_request, lacks_evidence
 from planners.serving.question import OnProgress, Question
 from planners.serving.serve import Workbench
 from planners.serving.trials import Trial, price, try_decision
@@ -20,7 +20,8 @@ SLICES = 8
 """Cells of prompt length, of equal numbers of requests."""
 MARGINS = tuple(float(m) for m in np.round(np.geomspace(1.0, 3.0, 14), 3))
 """Multiples of the mean load that covers are sought for, ascending: what bursts need beyond it."""
-MIX_LIMITS = (Limits(256, 8192, 0.90), Limits(256, 2048, 0.90))
+MIX_LIMITS = (Limits(256, 8192, 0.90), Limits(256, 1024, 0.90))
+"""Limits tried, all parts alike; the first is what throughputs are estimated with."""
 
 
 def cheapest_mix(
@@ -34,13 +35,13 @@ def cheapest_mix(
     the mean load, cheapest first, and each new mix is simulated: replicas of each pool on their own prompts.
     """
     question = bench.question
-    plain = [one for one in layouts if one.label in tally.opened and one.parallel.pp == one.parallel.ep == 1]
+    most = np.inf if best is None else price(question, best.decision)[0]
+    plain = _worth_mixing(bench, layouts, most, tally)
     if question.closed_loop is not None or question.survive is not None or len(plain) < 2:
         return None
     edges = slice_edges(question)
     rate, throughput = cells(bench, plain, edges)
     cost = np.array([price(question, (Part(layout=one, limits=MIX_LIMITS[0], replicas=1),))[0] for one in plain])
-    most = np.inf if best is None else price(question, best.decision)[0]
     seen: list[Decision] = []
     for count, margin in enumerate(MARGINS):
         on_progress(count, len(MARGINS), "mixes of pools")
@@ -62,6 +63,20 @@ def cheapest_mix(
     return None
 
 
+def _worth_mixing(bench: Workbench, layouts: Sequence[Layout], most: float, tally: Tally) -> list[Layout]:
+    """Layouts cheap enough that hold the model; those too slow for every prompt alone may serve the short ones."""
+    hopeless = {one.layout.label for one in tally.refusals if one.constraint in ("memory", "free GPUs", "evidence")}
+    found = []
+    for one in layouts:
+        part = Part(layout=one, limits=MIX_LIMITS[0], replicas=1)
+        if one.parallel.pp > 1 or one.parallel.ep > 1 or one.label in hopeless or one.capacity == 0:
+            continue
+        cheap_enough = price(bench.question, (part,))[0] < most
+        if cheap_enough and kv_holds_a_request(bench, one, MIX_LIMITS[0]) and lacks_evidence(bench, one) is None:
+            found.append(one)
+    return found
+
+
 def slice_edges(question: Question) -> npt.NDArray[np.int64]:
     """Half-open edges [S+1] of prompt length that slice the requests into equal numbers."""
     inner = np.quantile(question.requests.prompt_tokens, np.arange(1, SLICES) / SLICES, method="higher")
@@ -73,13 +88,16 @@ def cells(bench: Workbench, layouts: Sequence[Layout], edges: npt.NDArray[np.int
     requests = bench.question.requests
     at = np.searchsorted(edges, requests.prompt_tokens, side="right") - 1
     span = max(float(requests.arrival_s[-1] - requests.arrival_s[0]), 1e-9)
+    bound = loosest(bench.question, TTFT_BOUNDS)
+    longest = np.array([requests.prompt_tokens[at == number].max() for number in range(len(edges) - 1)])
+    in_time = np.array([ttft_alone_s(bench, one, MIX_LIMITS[0], longest) <= bound for one in layouts]).T
     rate, rows = [], []
     for number in range(len(edges) - 1):
         chosen = at == number
         rate.append(float(chosen.sum()) / span)
         prompt, output = requests.prompt_tokens[chosen], requests.output_tokens[chosen]
         rows.append([steady_rate(bench, one, float(prompt.mean()), float(output.mean())) for one in layouts])
-    return np.array(rate), np.array(rows)
+    return np.array(rate), np.array(rows) * in_time
 
 
 def steady_rate(bench: Workbench, layout: Layout, prompt: float, output: float) -> float:

@@ -54,7 +54,7 @@ class Tally:
 
 def open_layout(bench: Workbench, asked: Demand, layout: Layout, tally: Tally) -> Open | None:
     """The layout if memory, Little's law and the unloaded latency leave it open; else None, and noted as refused."""
-    refusal = _cannot_be_placed(layout) or _does_not_fit(bench, layout) or _lacks_evidence(bench, layout)
+    refusal = _cannot_be_placed(layout) or _does_not_fit(bench, layout) or lacks_evidence(bench, layout)
     kept = [] if refusal else _open_limits(bench, asked, layout, tally)
     if isinstance(kept, Refusal):
         refusal, kept = kept, []
@@ -76,7 +76,7 @@ def _open_limits(bench: Workbench, asked: Demand, layout: Layout, tally: Tally) 
     broken: list[Check] = []
     for tokens in MAX_NUM_BATCHED_TOKENS:
         limits = [Limits(seqs, tokens, fraction) for fraction in MEMORY_FRACTIONS for seqs in MAX_NUM_SEQS]
-        fitting = [one for one in limits if _kv_holds_a_request(bench, layout, one)]
+        fitting = [one for one in limits if kv_holds_a_request(bench, layout, one)]
         checks = unloaded(bench, layout, fitting[0]) if fitting else ()
         if fitting and not checks:
             kept += [(one, fewest_replicas(bench, asked, layout, one)) for one in fitting]
@@ -86,7 +86,8 @@ def _open_limits(bench: Workbench, asked: Demand, layout: Layout, tally: Tally) 
     return kept or _breaks_alone(layout, broken)
 
 
-def _kv_holds_a_request(bench: Workbench, layout: Layout, limits: Limits) -> bool:
+def kv_holds_a_request(bench: Workbench, layout: Layout, limits: Limits) -> bool:
+    """Whether the model fits, and KV at its low end one request of max_model_len, which the engine insists on."""
     held = bench.memory(layout, limits)
     needed = bench.question.engine.max_model_len or 1
     return held.fits and bench.kv_blocks(layout, limits, "planned") * bench.question.engine.block_size_tokens >= needed
@@ -102,7 +103,7 @@ def _cannot_be_placed(layout: Layout) -> Refusal | None:
 
 def _does_not_fit(bench: Workbench, layout: Layout) -> Refusal | None:
     easiest = Limits(min(MAX_NUM_SEQS), min(MAX_NUM_BATCHED_TOKENS), max(MEMORY_FRACTIONS))
-    if _kv_holds_a_request(bench, layout, easiest):
+    if kv_holds_a_request(bench, layout, easiest):
         return None
     short = bench.memory(layout, easiest).shortfall_bytes / 2**30
     if short > 0:
@@ -114,7 +115,8 @@ def _does_not_fit(bench: Workbench, layout: Layout) -> Refusal | None:
     return Refusal(layout=layout, constraint="memory", reason=reason, shortfall=short)
 
 
-def _lacks_evidence(bench: Workbench, layout: Layout) -> Refusal | None:
+def lacks_evidence(bench: Workbench, layout: Layout) -> Refusal | None:
+    """The refusal of a layout whose step times rest on weaker evidence than was required."""
     try:
         bench.step(layout)
     except MissingHardwareError as error:

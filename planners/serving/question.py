@@ -13,7 +13,7 @@ from predictors.serving import ClosedLoop, Requests
 from predictors.serving.engine import Router
 from predictors.workload import check_lengths, closed_loop_of, requests_of
 from profilers.importers.load import read_load
-from specs.catalog import find_model
+from specs.catalog import find_device, find_model
 from specs.cluster import Cluster, ClusterSpec
 from specs.deployment import Engine
 from specs.errors import InputError
@@ -108,14 +108,29 @@ def read_question(
     check_lengths(requests, model.max_context_tokens, limit=f"{model.name}'s context")
     _check_prices(offered.spec, objective, cluster)
     _check_slo(asked.spec, workload)
+    specs = tuple(read_document(path, LayerProfile).spec for path in profiles)
+    _check_profiles(specs, profiles, model, offered.spec, cluster.parent)
     inputs = {path.name: sha256(path) for path in (workload, cluster, *profiles)}
     inputs |= load.inputs
     return Question(
         name=f"{asked.metadata.name}-on-{offered.metadata.name}", model=model, workload=asked.spec, load=load,
         requests=requests, closed_loop=closed_loop_of(asked.spec), cluster=offered.spec, base=cluster.parent,
         objective=objective, confidence=confidence, survive=survive, require=require,
-        profiles=tuple(read_document(path, LayerProfile).spec for path in profiles), seed=seed, inputs=inputs,
+        profiles=specs, seed=seed, inputs=inputs,
     )  # fmt: skip
+
+
+def _check_profiles(
+    specs: tuple[LayerProfileSpec, ...], paths: tuple[Path, ...], model: ModelSpec, cluster: ClusterSpec, base: Path
+) -> None:
+    devices = {find_device(pool.device, base).name for pool in cluster.pools}
+    for spec, path in zip(specs, paths, strict=True):
+        if spec.model != model.name or spec.device not in devices:
+            raise InputError(
+                f"{path}: is a profile of {spec.model} on {spec.device}; planned is {model.name} on "
+                f"{', '.join(sorted(devices))}",
+                cure="Give profiles of this model on devices of the cluster, or none.",
+            )
 
 
 def _check_prices(cluster: ClusterSpec, objective: Objective, path: Path) -> None:

@@ -20,6 +20,7 @@ from planners.serving.candidates import (
     Part,
     describe,
     gpus,
+    prompt_ranges,
     stranded_gpus,
     usd_per_hour,
 )
@@ -41,6 +42,7 @@ from specs.plan import BoundHeld, Evidence, ServingDecision, ServingPlan, Servin
 VALID_DAYS = 90
 """Prices and engine versions are taken to stand this long after the newest price. [assumed]"""
 WINDOW_S = 60.0
+"""Window in which a burst is told; a tenth of the trace where that is shorter."""
 
 
 def report(
@@ -66,7 +68,11 @@ def report(
     notes = (*why.notes, *difference(deployments, current, question.base))
     return ServingPlan(
         metadata=metadata(question),
-        status=Status(outcome="optimal", reason=reason(question, best, tally), solver=solver(tally, started)),
+        status=Status(
+            outcome="optimal",
+            reason=reason(question, best, tally) + weaker_evidence(bench, decision),
+            solver=solver(tally, started),
+        ),
         valid=validity(question, load),
         decision=ServingDecision(
             deployments=deployments, gpus=gpus(decision), usd_per_hour=usd_per_hour(decision)
@@ -134,6 +140,16 @@ def reason(question: Question, best: Trial, tally: Tally) -> str:
     return "; ".join(parts)
 
 
+def weaker_evidence(bench: Workbench, decision: Decision) -> str:
+    """What the reason must say where step times rest on less than a profile that was given, or on a datasheet alone."""
+    steps = {part.layout.label: bench.step(part.layout, part.role).tier for part in decision}
+    given = bool(bench.question.profiles)
+    weak = [
+        f"{label} on {tier}" for label, tier in steps.items() if tier == "datasheet" or (given and tier == "calibrated")
+    ]
+    return f"; step times rest on weaker evidence: {', '.join(weak)}" if weak else ""
+
+
 def solver(tally: Tally, started: float) -> dict[str, float | int | str]:
     """The solver's own figures; ``seconds`` is CPU time."""
     return {
@@ -160,8 +176,7 @@ def deployments_of(bench: Workbench, decision: Decision) -> list[DeploymentInPla
     for part in decision:
         own = bench.deployment(part.layout, part.limits, part.replicas + part.spare)
         if part.prompts is not None:
-            ranges = ", ".join(f"{low}–{high - 1}" for low, high in part.prompts)
-            own = own.model_copy(update={"labels": own.labels | {"prompt_tokens": ranges}})
+            own = own.model_copy(update={"labels": own.labels | {"prompt_tokens": prompt_ranges(part)}})
         found.append(own)
     return found
 
@@ -238,13 +253,18 @@ def burst_of(question: Question, best: Trial, run: Run) -> dict[str, float | str
     values = observed(run).get(name, run.ttft_s)
     slow = run.arrival_s[values >= np.nanquantile(values, 0.99)]
     span = float(run.arrival_s[-1] - run.arrival_s[0])
-    if question.closed_loop is not None or span < 2 * WINDOW_S or len(slow) == 0:
+    if question.closed_loop is not None or span <= 0 or len(slow) == 0:
         return {}
-    edges = np.arange(0.0, span + WINDOW_S, WINDOW_S)
+    window_s = min(WINDOW_S, span / 10)
+    edges = run.arrival_s[0] + np.arange(int(span / window_s + 1e-9) + 1) * window_s
     at = int(np.histogram(slow, edges)[0].argmax())
-    inside = int(((run.arrival_s >= edges[at]) & (run.arrival_s < edges[at] + WINDOW_S)).sum())
-    ratio = inside / WINDOW_S / (len(run.arrival_s) / span)
-    return {"binding_burst_from_s": float(edges[at]), "binding_burst_rate_to_mean": rounded(ratio)}
+    inside = int(np.histogram(run.arrival_s, edges)[0][at])
+    ratio = inside / window_s / (len(run.arrival_s) / span)
+    return {
+        "binding_burst_from_s": rounded(float(edges[at])),
+        "binding_burst_s": window_s,
+        "binding_burst_rate_to_mean": rounded(ratio),
+    }
 
 
 def bound_figures(tally: Tally, decision: Decision) -> dict[str, float | str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from planners.serving.bounds import Demand, cheapest_token_s, fastest_decode_s
 from planners.serving.candidates import Decision, Layout, Limits, Part, spare_for
-from planners.serving.opening import Tally
+from planners.serving.opening import Tally, kv_holds_a_request
 from planners.serving.question import OnProgress
 from planners.serving.serve import Workbench
 from planners.serving.trials import Trial, price, try_decision
@@ -58,7 +58,7 @@ def _counts(
     bench: Workbench, asked: Demand, prefill: Layout, decode: Layout, most: tuple[float, float], tally: Tally
 ) -> Iterator[tuple[tuple[float, float], Decision]]:
     limits = ROLE_LIMITS[0]
-    if not _holds_a_request(bench, prefill, limits) or not _holds_a_request(bench, decode, limits):
+    if not kv_holds_a_request(bench, prefill, limits) or not kv_holds_a_request(bench, decode, limits):
         return
     fewest = (_prefill_at_least(bench, asked, prefill, limits), _decode_at_least(bench, asked, decode, limits))
     free = sum(prefill.pool.free_by_node())
@@ -73,11 +73,6 @@ def _counts(
                 tally.pruned += 1
                 break
             yield cost, decision
-
-
-def _holds_a_request(bench: Workbench, layout: Layout, limits: Limits) -> bool:
-    tokens = bench.kv_blocks(layout, limits, "planned") * bench.question.engine.block_size_tokens
-    return bench.memory(layout, limits).fits and tokens >= (bench.question.engine.max_model_len or 1)
 
 
 def _prefill_at_least(bench: Workbench, asked: Demand, layout: Layout, limits: Limits) -> int:

@@ -16,8 +16,10 @@ from predictors.holes import refuse_holes
 from predictors.memory import MemoryLedger, kv_bytes_per_token, ledger
 from predictors.serving import EarlyStop, EngineLimits, Pool, Requests, Run, StepSurface, Transfer, simulate
 from predictors.step_time import StepTime, step_time
+from profilers.importers.silicon import profile_for
 from specs.deployment import DeploymentInPlan, Role, Roles
 from specs.errors import MissingHardwareError
+from specs.profile import LayerProfileSpec
 
 Chosen = npt.NDArray[np.bool_]
 End = Literal["nominal", "planned", "low", "high"]
@@ -76,10 +78,9 @@ class Workbench:
 
         largest = Limits(max(MAX_NUM_SEQS), max(MAX_NUM_BATCHED_TOKENS), 0.9)
         question = self.question
-        profile = next(
-            (p for p in question.profiles if (p.model, p.device) == (question.model.name, layout.device.name)), None
-        )
+        profile = self._profile(layout)
         deployment = self.deployment(layout, largest, role=role)
+        profile = profile or profile_for(question.model, layout.device, deployment)
         refuse_holes(profile, question.model, layout.parallel)
         try:
             return step_time(
@@ -92,6 +93,14 @@ class Workbench:
             )
         except MissingHardwareError as error:
             return error
+
+    def _profile(self, layout: Layout) -> LayerProfileSpec | None:
+        """The profile of this device that was given, if it has tables of this TP degree."""
+        for profile in self.question.profiles:
+            mine = (profile.model, profile.device) == (self.question.model.name, layout.device.name)
+            if mine and layout.parallel.tp in {table.tp for table in profile.tables}:
+                return profile
+        return None
 
     def memory(self, layout: Layout, limits: Limits, role: str = "mixed") -> MemoryLedger:
         """The memory ledger of one replica."""

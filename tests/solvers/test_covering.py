@@ -56,3 +56,10 @@ def test_resources_bound_the_machines() -> None:
 def test_a_cell_that_nothing_serves_has_no_cover() -> None:
     assert cheapest_cover(np.array([1.0]), np.array([[0.0]]), np.array([1.0])) is None
     assert relaxed_cost(np.array([1.0]), np.array([[0.0]]), np.array([1.0])) == np.inf
+
+
+def test_nothing_is_written_to_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        cheapest_cover(rng.uniform(0.1, 9, 8), rng.uniform(0.1, 9, (8, 6)), rng.uniform(1, 30, 6))
+    assert capfd.readouterr().out == ""
