@@ -58,7 +58,7 @@ bench: $(STAMP)
 # Needs uv (https://docs.astral.sh/uv).
 lock:
 	$(LOCK) pyproject.toml -o requirements.lock > /dev/null
-	$(LOCK) --extra silicon -c requirements.lock pyproject.toml -o requirements-extras.lock > /dev/null
+	$(LOCK) --extra postgres --extra silicon -c requirements.lock pyproject.toml -o requirements-extras.lock > /dev/null
 
 clean:
 	rm -rf .venv .venv-extras build dist site *.egg-info .coverage

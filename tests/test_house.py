@@ -17,7 +17,7 @@ from tonnage import ROOMS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-HEAVY = ("numpy", "scipy", "numba", "pydantic", "polars", "rich", "yaml")
+HEAVY = ("numpy", "scipy", "numba", "pydantic", "polars", "rich", "yaml", "sqlalchemy", "alembic")
 
 
 def run(*command: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
