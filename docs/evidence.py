@@ -13,7 +13,7 @@ What was measured against what, with the error. `python -m benchmarks NAME` meas
 figure last; `make bench` measures all and writes this page. Reference measurements were made by others; they are read
 from the folder that `TONNAGE_REFERENCE_DATA` names and are not part of the project. Every fit is scored out of sample.
 """
-ROWS_SHOWN = 40
+ROWS_SHOWN = 100
 
 
 def evidence_page() -> str:
