@@ -39,7 +39,8 @@ def read(
 ) -> LayerProfileSpec:
     """Tables of ``model`` on ``device``, 16 bits; times there are milliseconds of kernels (medians are taken).
 
-    Attention is taken where its heads and width are the model's. Raises InputError where no file has its projections.
+    Attention is taken where its heads and width are the model's; without it the profile is partial (basis database).
+    Raises InputError where no file has its projections.
     """
     tables: list[OperatorTable] = []
     refused: InputError | None = None
@@ -50,9 +51,11 @@ def read(
             refused = refused or error
     if not any(one.operator == "gate_up_proj" for one in tables):
         raise refused or InputError(f"{paths[0]}: no Vidur profile of {model.name} found", cure="Give its mlp.csv.")
+    whole = any(one.operator == "decode_attention" for one in tables)
     return LayerProfileSpec(
         model=model.name, device=device.name, engine="vllm", engine_version=engine_version or VLLM_OF_ITS_TIME,
-        basis="measured", timing="kernels", source=f"Vidur profiles of {device.name}, {model.name}", licence="MIT",
+        basis="measured" if whole else "database", timing="kernels", licence="MIT",
+        source=f"Vidur profiles of {device.name}, {model.name}",
         tables=tuple(tables),
     )  # fmt: skip
 
