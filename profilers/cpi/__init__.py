@@ -8,13 +8,14 @@ from pathlib import Path
 from profilers.cpi.cgroup import PROC, read_mounts
 from profilers.cpi.document import profile_of, recorded_profile
 from profilers.cpi.sampling import Clock, OnProgress, Schedule, sample
-from profilers.cpi.survey import missing_counters, survey
+from profilers.cpi.surveying import missing_counters, survey
 from profilers.cpi.targets import resolve
 from profilers.importers.perf_stat import Recording, read_perf_stat
 from profilers.importers.perfspect import is_perfspect, read_perfspect
 from specs.cpi import CpiProfile, CpiTarget, MissingFigure
 from specs.errors import InputError, MissingHardwareError
 
+__all__ = ["Clock", "Schedule", "profile_cpi", "recorded_cpi"]
 OnMissing = Callable[[Sequence[MissingFigure]], None]
 
 

@@ -14,7 +14,7 @@ from profilers.cpi.causes import OTHER_FIGURES
 from profilers.cpi.cgroup import PROC
 from profilers.cpi.pressure import limit_cores
 from profilers.cpi.sampling import Sampled, Schedule, Tally, counted
-from profilers.cpi.survey import Watch, missing_counters
+from profilers.cpi.surveying import Watch, missing_counters
 from profilers.importers.perf_stat import Recording
 from specs.base import Metadata
 from specs.cpi import CpiProfile, CpiProfileSpec, CpiTarget, CpiWindow, MissingFigure, Source, Spread

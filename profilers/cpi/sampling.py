@@ -24,7 +24,7 @@ from profilers.cpi.perf_event import (
 )
 from profilers.cpi.perf_stat import Counting
 from profilers.cpi.pressure import Reading, between, read
-from profilers.cpi.survey import Watch, descriptors, leave, places, turns
+from profilers.cpi.surveying import Watch, descriptors, leave, places, turns
 from profilers.cpi.targets import VanishedError
 from specs.cpi import CpiWindow, Overhead
 from specs.errors import InputError

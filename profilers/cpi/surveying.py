@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from profilers.cpi.causes import INSTEAD, is_hybrid, refused
+from profilers.cpi.causes import INSTEAD, has_pmu, is_hybrid, refused
 from profilers.cpi.cgroup import Mounts
 from profilers.cpi.perf_event import HARDWARE, SOFTWARE, Accepted, Place, Refusal, accepted
 from profilers.cpi.perf_stat import can_count, perf_command
@@ -55,8 +55,8 @@ def survey(targets: Sequence[Target], mounts: Mounts) -> list[Watch]:
 def _watch(target: Target) -> Watch:
     with_place = next(iter(places(target)), None)
     if with_place is None:
-        nothing = tuple(Refusal(event, errno.EBADF) for event in HARDWARE)
-        return Watch(target, Accepted((), ()), nothing)
+        code = errno.ESRCH if target.pid is not None else errno.EBADF if has_pmu() else errno.ENOENT
+        return Watch(target, Accepted((), ()), tuple(Refusal(event, code) for event in HARDWARE))
     try:
         hardware = accepted(HARDWARE, with_place)
         if is_hybrid():
