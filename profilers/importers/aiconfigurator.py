@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from profilers.importers.frames import names_device, plain, read_table, require_columns, table_files
+from profilers.importers.frames import names_device, read_table, table_files
+from profilers.importers.gemm_lattice import Lattice, lattice_of
 from profilers.importers.shapes import Shapes, shapes_of
 from specs.base import Precision
 from specs.device import DeviceSpec
@@ -53,7 +54,6 @@ TOKENS = (
 CHUNKS = (16, 64, 128, 256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 CONTEXTS = (0, 256, 1024, 2048, 4096, 8192)
 PROMPTS_TOGETHER = 8192  # prompts of so many tokens in all are prefilled in one step; sets the batch they are read at
-SPIKE = 1.4  # a tile or wave more raises a latency by at most a third over its neighbours' line (ours)
 ENGINES = {"vllm": "vllm", "trtllm": "trtllm", "sglang": "sglang"}
 
 
@@ -64,6 +64,13 @@ class Tables:
     engine: str
     version: str
     frames: dict[str, pl.DataFrame]
+    lattices: dict[str, Lattice | None] = field(default_factory=dict)
+
+    def lattice(self, dtype: str) -> Lattice | None:
+        """The GEMM table's lattice of ``dtype``, built once."""
+        if dtype not in self.lattices:
+            self.lattices[dtype] = lattice_of(self.frames["gemm"], dtype)
+        return self.lattices[dtype]
 
 
 def read(
@@ -83,7 +90,7 @@ def read(
     found: list[OperatorTable] = []
     for tp in DEGREES:
         if all(attention.heads % tp == 0 for attention in model.attention):
-            found += _at_degree(tables.frames, shapes_of(model, tp), model, tp, dtype, DTYPES.get(kv_cache, kv_cache))
+            found += _at_degree(tables, shapes_of(model, tp), model, tp, dtype, DTYPES.get(kv_cache, kv_cache))
     if "moe" in tables.frames and model.moe is not None:
         found += _experts(tables.frames["moe"], model, dtype)
     if not any(table.operator in ("qkv_proj", "gate_up_proj", "moe") for table in found):
@@ -148,11 +155,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _at_degree(
-    frames: dict[str, pl.DataFrame], shapes: Shapes, model: ModelSpec, tp: int, dtype: str, kv_dtype: str
+    tables: Tables, shapes: Shapes, model: ModelSpec, tp: int, dtype: str, kv_dtype: str
 ) -> list[OperatorTable]:
-    found: list[OperatorTable] = []
-    if "gemm" in frames:
-        found += _gemms(frames["gemm"], shapes, tp, dtype)
+    frames = tables.frames
+    found = _gemms(tables, shapes, tp, dtype)
     if "generation_attention" in frames and shapes.heads:
         found += _decode(frames["generation_attention"], shapes, tp, kv_dtype)
     if "context_attention" in frames and shapes.heads:
@@ -162,96 +168,17 @@ def _at_degree(
     return found
 
 
-def _gemms(frame: pl.DataFrame, shapes: Shapes, tp: int, dtype: str) -> list[OperatorTable]:
+def _gemms(tables: Tables, shapes: Shapes, tp: int, dtype: str) -> list[OperatorTable]:
     found: list[OperatorTable] = []
     for operator, (axis, sizes, precision) in shapes.gemms.items():
         wanted = dtype if precision is None else DTYPES[precision]
-        lattice = _lattice(frame, wanted)
+        lattice = tables.lattice(wanted)
         if lattice is None:
             continue
         counts = np.array(TOKENS, dtype=np.float64)
         latency = sum(lattice.at(n, k, counts) for n, k in sizes)
         found.append(_single(operator, axis, TOKENS, np.asarray(latency) * 1e3, tp))
     return found
-
-
-@dataclass(frozen=True)
-class Lattice:
-    """GEMM latencies in ms on a full grid of m, n, k; holes are filled by scaling the nearest neighbour with n·k."""
-
-    m: FloatArray
-    n: FloatArray
-    k: FloatArray
-    latency: FloatArray  # [m, n, k]
-
-    def at(self, n: int, k: int, counts: FloatArray) -> FloatArray:
-        """Latency in ms at ``counts`` rows: bilinear in n and k (weights are read once), linear in m."""
-        plane = _along(self.latency, self.n, float(n), 1)
-        line = _along(plane, self.k, float(k), 1)
-        return np.interp(counts, self.m, np.maximum.accumulate(line))
-
-
-_LATTICES: dict[tuple[int, str], tuple[pl.DataFrame, Lattice | None]] = {}
-
-
-def _lattice(frame: pl.DataFrame, dtype: str) -> Lattice | None:
-    key = (id(frame), dtype)
-    if key not in _LATTICES or _LATTICES[key][0] is not frame:
-        _LATTICES[key] = (frame, _build_lattice(frame, dtype))
-        while len(_LATTICES) > 8:
-            _LATTICES.pop(next(iter(_LATTICES)))
-    return _LATTICES[key][1]
-
-
-def _build_lattice(frame: pl.DataFrame, dtype: str) -> Lattice | None:
-    rows = frame.filter((pl.col("gemm_dtype") == dtype) & (pl.col("m") > 0))
-    if rows.is_empty():
-        return None
-    rows = rows.group_by("m", "n", "k").agg(pl.col("latency").median())
-    axes = [np.unique(rows[name].to_numpy()) for name in ("m", "n", "k")]
-    grid = np.full([len(axis) for axis in axes], np.nan)
-    at = [np.searchsorted(axis, rows[name].to_numpy()) for axis, name in zip(axes, ("m", "n", "k"), strict=True)]
-    grid[at[0], at[1], at[2]] = rows["latency"].to_numpy()
-    whole = np.isfinite(grid).mean(axis=(1, 2)) > 0.9 * np.isfinite(grid).mean(axis=(1, 2)).max()
-    m, n, k = (axis.astype(np.float64) for axis in axes)
-    return Lattice(m[whole], n, k, _without_spikes(_fill(grid[whole], n, k), m[whole]))
-
-
-def _without_spikes(grid: FloatArray, m: FloatArray) -> FloatArray:
-    """Replace a latency far above the line between its neighbours in m: a hiccup of measuring, not of the kernel."""
-    smooth = grid.copy()
-    for i in range(1, len(m) - 1):
-        weight = (m[i] - m[i - 1]) / (m[i + 1] - m[i - 1])
-        between = smooth[i - 1] + weight * (grid[i + 1] - smooth[i - 1])
-        smooth[i] = np.where(grid[i] > SPIKE * between, between, grid[i])
-    return smooth
-
-
-def _fill(grid: FloatArray, n: FloatArray, k: FloatArray) -> FloatArray:
-    """Fill holes along n, then k, then m, from the next smaller size, in proportion."""
-    filled = grid.copy()
-    for i in range(1, len(n)):
-        hole = ~np.isfinite(filled[:, i, :])
-        filled[:, i, :][hole] = (filled[:, i - 1, :] * n[i] / n[i - 1])[hole]
-    for j in range(1, len(k)):
-        hole = ~np.isfinite(filled[:, :, j])
-        filled[:, :, j][hole] = (filled[:, :, j - 1] * k[j] / k[j - 1])[hole]
-    for row in range(1, len(filled)):
-        hole = ~np.isfinite(filled[row])
-        filled[row][hole] = filled[row - 1][hole]
-    return filled
-
-
-def _along(values: FloatArray, axis: FloatArray, x: float, dimension: int) -> FloatArray:
-    """Linear interpolation along one dimension; beyond the last point in proportion to its slope from zero."""
-    if x > axis[-1]:
-        beyond: FloatArray = np.take(values, -1, axis=dimension) * (x / axis[-1])
-        return beyond
-    upper = int(np.clip(np.searchsorted(axis, x), 1, len(axis) - 1))
-    weight = max((x - axis[upper - 1]) / (axis[upper] - axis[upper - 1]), 0.0)
-    low, high = np.take(values, upper - 1, axis=dimension), np.take(values, upper, axis=dimension)
-    blended: FloatArray = low + weight * (high - low)
-    return blended
 
 
 def _matching(frame: pl.DataFrame, shapes: Shapes, kv_dtype: str) -> pl.DataFrame | None:
@@ -362,6 +289,3 @@ def _double(
 ) -> OperatorTable:
     latency = tuple(round(float(value), 3) for value in latency_us)
     return OperatorTable(operator=operator, tp=tp, axes=axes, points=points, latency_us=latency)
-
-
-__all__ = ["load", "plain", "read", "require_columns"]
