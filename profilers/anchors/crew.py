@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 
@@ -33,4 +33,5 @@ def crew(cpus: Sequence[int]) -> Iterator[Crew]:
 
 def _pin(cpu: int) -> None:
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {cpu})  # 0 is the calling thread, not the process (sched_setaffinity(2))
+        with suppress(OSError):  # some sandboxes forbid it
+            os.sched_setaffinity(0, {cpu})  # 0 is the calling thread, not the process (sched_setaffinity(2))
