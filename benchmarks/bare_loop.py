@@ -8,7 +8,7 @@ import numpy as np
 from predictors.serving import StepSurface
 
 
-@numba.njit(error_model="numpy")  # type: ignore[misc]
+@numba.njit(error_model="numpy")
 def grid_value(rows, columns, table, x, y):  # type: ignore[no-untyped-def]
     """Bilinear value of a table on ascending grids."""
     i = max(0, min(len(rows) - 2, np.searchsorted(rows, x, side="right") - 1))
@@ -19,7 +19,7 @@ def grid_value(rows, columns, table, x, y):  # type: ignore[no-untyped-def]
     return low + u * (table[i + 1, j] + v * (table[i + 1, j + 1] - table[i + 1, j]) - low)
 
 
-@numba.njit(error_model="numpy")  # type: ignore[misc]
+@numba.njit(error_model="numpy")
 def bare_loop(arrival, prompt, output, surface: StepSurface, max_seqs, max_tokens, blocks, block):  # type: ignore[no-untyped-def]
     """First-come first-served, chunked prefill, KV in blocks, preemption of the youngest; (TTFT, end-to-end) times."""
     n = len(arrival)

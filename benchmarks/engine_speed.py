@@ -61,7 +61,7 @@ def near_saturation() -> tuple[Requests, Pool]:
 def surface() -> StepSurface:
     """A surface of the size and shape of a real one: an 8B model on an 80 GB GPU, by a plain roofline (ours)."""
     tokens, sequences = np.arange(LIMITS.max_num_batched_tokens + 1.0), np.arange(LIMITS.max_num_seqs + 1.0)
-    batch, context = 2.0 ** np.arange(0, 9), 2.0 ** np.arange(4, 15)
+    batch, context = np.exp2(np.arange(9.0)), np.exp2(np.arange(4.0, 15.0))
     chunk, past = np.concatenate([[1.0], 2.0 ** np.arange(5, 14)]), np.concatenate([[0.0], 2.0 ** np.arange(7, 15)])
     return StepSurface(
         tokens_s=np.maximum(6.0e-3, 3.2e-5 * tokens) + 3e-4,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numba
 import numpy as np
@@ -65,7 +66,7 @@ def _rows() -> Iterator[dict[str, float | str]]:
 def _exponential(rng: np.random.Generator) -> Array:
     """A million exponential draws, scaled to a mean of exactly 1: the load is then the one that theory is asked for."""
     draws = rng.exponential(1.0, REQUESTS)
-    return draws / draws.mean()
+    return np.asarray(draws / draws.mean())
 
 
 def _row(
@@ -74,7 +75,8 @@ def _row(
 ) -> dict[str, float | str]:  # fmt: skip
     arrival = np.cumsum(_exponential(rng)) / (load * servers)
     wait = _simulated(arrival, service, servers, steps)
-    exact = kiefer_wolfowitz(arrival, service, servers)
+    compiled: Any = numba.njit(kiefer_wolfowitz)
+    exact: Array = compiled(arrival, service, servers)
     row: dict[str, float | str] = {
         "queue": queue, "load": load, "theory": theory, "simulated": float(wait.mean()),
         "error": float(wait.mean()) / theory - 1.0, "recursion": float(np.abs(wait - exact).max()),
@@ -100,7 +102,6 @@ def _server(tokens_s: Array) -> StepSurface:
     return StepSurface(tokens_s, none, none, one, one, flat, one, one, flat, graph_max_sequences=1)
 
 
-@numba.njit  # type: ignore[misc]
 def kiefer_wolfowitz(arrival: Array, service: Array, servers: int) -> Array:
     """Waits of a first-come first-served queue by the recursion on when each server is next free (std)."""
     free, waits = np.zeros(servers), np.empty(len(arrival))

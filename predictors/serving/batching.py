@@ -1,4 +1,4 @@
-"""Which sequences share the next step: decodes, prefill chunks, admission, preemption by recompute (vLLM v1's rules)."""
+"""Which sequences share the next step: decodes, prefill chunks, admission, preemption by recompute (as vLLM v1)."""
 
 from __future__ import annotations
 
@@ -93,10 +93,8 @@ def _admit_waiting(w: World, rep: Record, lane: Record, now: float, budget: int)
     queue = w.replicas[rep.queue]
     while queue.wait_head != NONE and budget > 0 and rep.running < rep.max_seqs:
         s = queue.wait_head
-        if w.sequences[s].target == 0:
-            used = _admit_decode(w, rep, lane, s)
-        else:
-            used = _admit_prompt(w, rep, lane, s, budget)
+        computed_elsewhere = w.sequences[s].target == 0
+        used = _admit_decode(w, rep, lane, s) if computed_elsewhere else _admit_prompt(w, rep, lane, s, budget)
         if used < 0:
             return
         budget -= used
@@ -126,7 +124,7 @@ def _admit_prompt(w: World, rep: Record, lane: Record, s: int, budget: int) -> i
     seq.cached += hit
     rep.hit_tokens += hit
     _schedule_chunk(w.sequences, w.tables, rep, lane, s, chunk)
-    return chunk
+    return int(chunk)
 
 
 @inner
@@ -142,7 +140,7 @@ def _admit_decode(w: World, rep: Record, lane: Record, s: int) -> int:
     take_blocks(w.cached, rep, more)
     seq.replica, seq.lane = rep.number, lane.number
     join_decode(w.sequences, w.slots, lane, s, seq.prompt)
-    return rep.chunked * (1 + rep.draft)
+    return int(rep.chunked * (1 + rep.draft))
 
 
 @inner

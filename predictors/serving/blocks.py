@@ -9,7 +9,7 @@ from predictors.serving.state import NONE, IntArray, Record, Records
 @inner
 def blocks_for(rep: Record, tokens: int) -> int:
     """Blocks that hold so many tokens and the draft tokens to come."""
-    return (tokens + rep.draft + rep.block - 1) // rep.block
+    return int((tokens + rep.draft + rep.block - 1) // rep.block)
 
 
 @inner

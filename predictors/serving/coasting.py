@@ -18,11 +18,13 @@ Line = tuple[float, float, float, float]
 def coast(w: World, lane: Record, horizon: float) -> None:
     """Run through decode-only steps in which no request starts, finishes or is preempted.
 
-    Exact, not an approximation: what the scheduler would decide cannot change before the horizon, a finish or a
-    shortage of blocks (a step that preempted has tried no admission: it is not coasted from). Within one cell of the attention table the step time is linear in the mean context.
+    Called with a step in flight, when nothing waits or what waits has just been refused. Exact, not an approximation:
+    what the scheduler would decide cannot change before the horizon, a finish or a shortage of blocks (a step that
+    preempted has tried no admission, so it is not coasted from). Within one cell of the attention table the step
+    time is linear in the mean context.
     """
     rep = w.replicas[lane.replica]
-    if lane.step_prefills > 0 or lane.step_preempted or rep.draft > 0 or rep.lanes > 1:
+    if lane.step_prefills > 0 or lane.step_preempted or lane.decoding == 0 or rep.draft > 0 or rep.lanes > 1:
         return
     decoding, first, last_s = lane.decoding, lane.epoch, lane.last_s
     rows = cell(w.tables, rep.batch_at, rep.batch_n, float(decoding))

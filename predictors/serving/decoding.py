@@ -57,7 +57,7 @@ def leave_decode(sequences: Records, slots: IntArray, peaks: Records, lane: Reco
 @inner
 def _crossing_slot(lane: Record, seq: Record) -> int:
     """Remainder of the step numbers at which a decoding request needs a new block."""
-    return (seq.epoch - seq.kv - lane.draft) % lane.block
+    return int((seq.epoch - seq.kv - lane.draft) % lane.block)
 
 
 @inner

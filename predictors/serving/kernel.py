@@ -62,8 +62,12 @@ def _run_lane(w: World, lane_id: int, horizon: float) -> None:
     """Run a lane's steps that end before the horizon; where lanes depend on each other, one step or one start."""
     lane = w.lanes[lane_id]
     options = w.options
+    if lane.in_flight and lane.end_s < horizon and w.replicas[w.replicas[lane.replica].queue].wait_head == NONE:
+        coast(w, lane, horizon)
+        if lane.end_s >= horizon:
+            return
     while options.stopped == 0:
-        now = w.lanes[lane_id].end_s
+        now = lane.end_s
         if lane.in_flight:
             lane.in_flight = 0
             complete_step(w, lane, now)
@@ -74,7 +78,7 @@ def _run_lane(w: World, lane_id: int, horizon: float) -> None:
         if not lane.in_flight:
             return
         coast(w, lane, horizon)
-        if w.lanes[lane_id].end_s >= horizon:
+        if lane.end_s >= horizon:
             return
 
 

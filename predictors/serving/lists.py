@@ -78,7 +78,7 @@ def remove_running(sequences: Records, lane: Record, s: int) -> None:
 @inner
 def finish_slot(lane: Record, epoch: int) -> int:
     """Column of ``slots`` for the requests that emit their last token at this step of the lane."""
-    return lane.ring_at + (epoch & lane.ring_mask)
+    return int(lane.ring_at + (epoch & lane.ring_mask))
 
 
 @inner
@@ -136,4 +136,4 @@ def heap_pop(events: Records, options: Record) -> int:
         events[parent].time_s, events[parent].sequence = events[child].time_s, events[child].sequence
         parent = child
     events[parent].time_s, events[parent].sequence = time_s, s
-    return top
+    return int(top)

@@ -126,7 +126,7 @@ def measure(
 
 def attained(run: Run, bounds: FloatArray | None) -> npt.NDArray[np.bool_]:
     """Which requests completed within all bounds of their class; [n]. NaN (no TPOT, no gap) meets any bound."""
-    done = run.status == DONE
+    done: npt.NDArray[np.bool_] = run.status == DONE
     if bounds is None:
         return done
     of_class = bounds[run.class_index]
@@ -151,8 +151,6 @@ def _distribution(values: FloatArray, weights: npt.NDArray[np.int32], spread: tu
     if len(values) == 0:
         none = Estimate(value=math.nan, low=math.nan, high=math.nan, few=True)
         return Distribution(mean=none, p50=none, p90=none, p95=none, p99=none, count=0)
-    order = np.argsort(values, kind="stable")
-    values, block = values[order], block[order]
     quantiles = list(PERCENTILES.values())
     points = np.quantile(values, quantiles)
     resampled = _resampled_quantiles(values, block, weights, quantiles)
@@ -181,8 +179,11 @@ def _resampled_means(values: FloatArray, block: npt.NDArray[np.int64], weights: 
 def _resampled_quantiles(
     values: FloatArray, block: npt.NDArray[np.int64], weights: npt.NDArray[np.int32], quantiles: list[float]
 ) -> FloatArray:
-    """Quantiles of each resample (smallest value that reaches the share); values ascend; [resamples, quantiles]."""
+    """Quantiles of each resample (smallest value that reaches the share); [resamples, quantiles]."""
     rows = []
+    if len(weights) > 0:
+        order = np.argsort(values)
+        values, block = values[order], block[order]
     for counts in weights:
         reached = np.cumsum(counts[block])
         if reached[-1] > 0:

@@ -54,7 +54,7 @@ def _choose(w: World, seq: Record, first: int, count: int, turn: int) -> int:
 
 @inner
 def _load(rep: Record) -> int:
-    return rep.running + rep.waiting
+    return int(rep.running + rep.waiting)
 
 
 @inner
@@ -107,7 +107,7 @@ def next_arrival_s(w: World) -> float:
     options = w.options
     if options.closed or options.cursor >= len(w.sequences):
         return math.inf
-    return w.sequences[options.cursor].arrival_s
+    return float(w.sequences[options.cursor].arrival_s)
 
 
 @inner

@@ -270,7 +270,7 @@ def _accepted(speculative: Speculative | None, seed: int) -> IntArray:
     if speculative is None:
         return np.zeros(1, dtype=np.int64)
     draws = np.random.default_rng(seed).random((ACCEPTANCE_DRAWS, speculative.draft_tokens)) < speculative.acceptance
-    return np.cumprod(draws, axis=1).sum(axis=1)
+    return np.asarray(np.cumprod(draws, axis=1).sum(axis=1), dtype=np.int64)
 
 
 def _set_policies(

@@ -52,7 +52,8 @@ step of the lane adds one to both."""
 
 LANE = _layout(
     "number replica in_flight epoch decoding context run_head run_tail partial fresh_head fresh step_head step_tail "
-    "step_decodes step_tokens step_prefills step_completing step_preempted outside block draft ring_at ring_mask peak_head peak_tail",
+    "step_decodes step_tokens step_prefills step_completing step_preempted outside block draft "
+    "ring_at ring_mask peak_head peak_tail",
     "end_s last_s prefill_s",
 )
 """One batch in flight; a replica has one lane per pipeline stage."""
@@ -77,8 +78,8 @@ PEAK = _layout("epoch", "gap_s")
 """A gap longer than all gaps of the lane after it."""
 
 OPTIONS = _layout(
-    "router closed coupled cursor heap max_waiting queue_seen abort_seen entry_first entry_count decode_first decode_count turn "
-    "decode_turn allowed_misses allowed_ttft allowed_tpot allowed_e2e misses over_ttft over_tpot over_e2e stopped "
+    "router closed coupled cursor heap max_waiting queue_seen abort_seen entry_first entry_count "
+    "decode_first decode_count turn decode_turn allowed_misses allowed_ttft allowed_tpot allowed_e2e misses over_ttft over_tpot over_e2e stopped "
     "bounds_at accepted_at accepted_count clients",
     "queue_timeout_s abort_s client_delay_s start_spread_s transfer_s transfer_token_s ttft_s tpot_s e2e_s",
 )

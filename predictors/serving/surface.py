@@ -149,10 +149,10 @@ def cell(tables: FloatArray, at: int, count: int, x: float) -> tuple[int, float]
 @inner
 def row_value(tables: FloatArray, row: int, column: int, weight: float) -> float:
     """Linear along one row of a table that starts at ``row``."""
-    value = tables[row + column]
+    value = float(tables[row + column])
     if weight == 0.0:
         return value
-    return value + weight * (tables[row + column + 1] - value)
+    return value + weight * (float(tables[row + column + 1]) - value)
 
 
 @inner
@@ -189,11 +189,11 @@ def decode_attention(tables: FloatArray, rep: Record, batch: float, context: flo
 def dense_time(tables: FloatArray, rep: Record, tokens: int, emitting: int, graph: bool) -> float:
     """GPU seconds that do not depend on context."""
     eager = 0.0 if graph and emitting <= rep.graph_max else rep.eager_s
-    return tables[rep.tokens_at + tokens] + tables[rep.sequences_at + emitting] + eager
+    return float(tables[rep.tokens_at + tokens] + tables[rep.sequences_at + emitting] + eager)
 
 
 @inner
 def step_time(tables: FloatArray, rep: Record, gpu_s: float, running: int) -> float:
     """The step's length from its GPU time and the host's."""
-    host_s = tables[rep.host_at + running]
+    host_s = float(tables[rep.host_at + running])
     return max(gpu_s, host_s) if rep.overlap else gpu_s + host_s

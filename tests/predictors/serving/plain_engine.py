@@ -1,4 +1,4 @@
-"""A second engine, slow and plain, to hold the kernel against: vLLM v1's scheduler loop on lists, one token at a time."""
+"""A second engine, slow and plain, to hold the kernel against: vLLM v1's scheduler on lists, token by token."""
 
 from __future__ import annotations
 

@@ -44,9 +44,9 @@ def test_three_requests_by_hand() -> None:
     assert run.replicas.kv_blocks_max.tolist() == [5]
 
 
-traces = st.lists(
-    st.tuples(st.floats(0.0, 0.05), st.integers(1, 90), st.integers(1, 40)), min_size=1, max_size=25
-).map(lambda rows: requests(np.cumsum([r[0] for r in rows]), [r[1] for r in rows], [r[2] for r in rows]))
+traces = st.lists(st.tuples(st.floats(0.0, 0.05), st.integers(1, 90), st.integers(1, 40)), min_size=1, max_size=25).map(
+    lambda rows: requests(np.cumsum([r[0] for r in rows]), [r[1] for r in rows], [r[2] for r in rows])
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -87,7 +87,8 @@ def test_gap_histogram_holds_every_gap_within_its_width() -> None:
     gaps = np.sort(np.concatenate([np.diff(s.times) for s in plain]))
     counted = np.repeat(run.gap_edges_s[:-1], run.gap_counts)
     assert len(counted) == len(gaps)
-    assert (counted <= gaps * (1 + 1e-9)).all() and (gaps <= counted * 1.0182).all()
+    assert (counted <= gaps * (1 + 1e-9)).all()
+    assert (gaps <= counted * 1.0182).all()
 
 
 FEATURES = {
@@ -150,10 +151,14 @@ def test_nothing_is_lost_and_all_is_given_back(name: str, monkeypatch: pytest.Mo
     assert (run.tokens[done] == trace.output_tokens[done]).all()
     assert (run.tokens <= trace.output_tokens).all()
     assert (rep["free"] + rep["evictable"] == rep["total"]).all()
-    assert (rep["kv_max"] <= rep["total"]).all() and (rep["kv_max"] > 0).all()
-    assert (rep["running"] == 0).all() and (rep["waiting"] == 0).all()
-    assert (world.lanes["decoding"] == 0).all() and (world.lanes["context"] == 0).all()
-    assert (world.lanes["run_head"] == -1).all() and (world.lanes["partial"] == -1).all()
+    assert (rep["kv_max"] <= rep["total"]).all()
+    assert (rep["kv_max"] > 0).all()
+    assert (rep["running"] == 0).all()
+    assert (rep["waiting"] == 0).all()
+    assert (world.lanes["decoding"] == 0).all()
+    assert (world.lanes["context"] == 0).all()
+    assert (world.lanes["run_head"] == -1).all()
+    assert (world.lanes["partial"] == -1).all()
     assert (world.cached["users"] == 0).all()
     if name not in ("impatient", "impatient whole") and "abort" not in str(FEATURES[name]):
         assert done.all()
