@@ -61,7 +61,9 @@ def diff_table(diff: StoreDiff) -> Group:
     if diff.tables:
         parts += [Text(), _tables(diff.tables)]
     if diff.fields:
-        parts += [Text(), _fields(diff.fields)]
+        parts += [Text(), _fields(diff.fields[:FIELDS_SHOWN])]
+    if len(diff.fields) > FIELDS_SHOWN:
+        parts.append(Text(f"{FIELDS_SHOWN} of {len(diff.fields)} fields; -o json has all", style="dim"))
     return Group(*parts)
 
 
@@ -120,10 +122,8 @@ def _alone(change: TableChange) -> Iterator[str]:
 
 def _fields(changes: tuple[FieldChange, ...]) -> Table:
     table = _table("field", "before", "after", "change")
-    for one in changes[:FIELDS_SHOWN]:
+    for one in changes:
         table.add_row(one.field, _value(one.before), _value(one.after), _percent(one.relative, missing=""))
-    if len(changes) > FIELDS_SHOWN:
-        table.caption = f"{FIELDS_SHOWN} of {len(changes)} fields; -o json has all"
     return table
 
 

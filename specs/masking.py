@@ -6,12 +6,13 @@ import re
 from typing import Any
 
 MASK = "***"
-_NAME = r"(?:[\w-]*(?:password|passwd|secret|api[_-]?key)|[\w-]*(?:access|api|auth|hf|id|refresh)[_-]?token|token)"
+_WORD = r"[\w-]{0,40}"
+_NAME = rf"(?:{_WORD}(?:password|passwd|secret|api[_-]?key)|{_WORD}(?:access|api|auth|hf|id|refresh)[_-]?token|token)"
 _PATTERNS = (
     # scheme://user:password@ – but not scheme://host:port/
-    re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)(?!\d+(?:[/?#]|$))[^\s?#]+(?=@)", re.IGNORECASE),
+    re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^/\s:@]{0,200}:)(?!\d+(?:[/?#]|$))[^\s?#]{1,1000}(?=@)", re.IGNORECASE),
     re.compile(rf"((?:^|[?&;\s]){_NAME}=)[^&;\s\"']+", re.IGNORECASE),  # ?password=…, API_KEY=…
-    re.compile(rf"(--{_NAME}[ =])(?!-)\S+", re.IGNORECASE),  # --api-key …
+    re.compile(rf"((?<![\w-])--{_NAME}[ =])(?!-)\S+", re.IGNORECASE),  # --api-key …
     re.compile(r"(\b(?:authorization:\s*basic|bearer)\s+)[\w.~+/=-]{8,}", re.IGNORECASE),
 )
 

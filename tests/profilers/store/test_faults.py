@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import select
 import shutil
 import sqlite3
 import tempfile
@@ -113,12 +114,14 @@ def _keep_adding(path: Path, worker: int, pipe: int) -> None:
 
 
 def test_kills_at_any_moment_lose_nothing_that_was_committed(path: Path) -> None:
-    """Each round three writers start at once, on the first round on a store that is not there, and are killed."""
+    """Each round kills three writers: first while they make the store, later at some moment after a commit."""
     draw = random.Random(4)
     committed: set[str] = set()
     for round_ in range(12):
         writers = [start(lambda pipe, w=10 * round_ + n: _keep_adding(path, w, pipe)) for n in range(3)]  # type: ignore[misc]
-        time.sleep(draw.uniform(0.0, 0.4))
+        if round_ >= 4:
+            assert select.select([reader for _, reader in writers], [], [], 60.0)[0]
+        time.sleep(draw.uniform(0.0, 0.1))
         for process, _ in writers:
             kill(process)
         committed.update(line for _, reader in writers for line in drain(reader).decode().split())
@@ -128,7 +131,7 @@ def test_kills_at_any_moment_lose_nothing_that_was_committed(path: Path) -> None
         stored = {one.id for one in listing(store).profiles}
         assert committed <= stored
         assert all(load(store, identity)[0] == identity for identity in stored)
-    assert len(committed) > 12
+    assert len(committed) >= 8
 
 
 def test_several_writers_at_once_all_get_through(path: Path) -> None:
