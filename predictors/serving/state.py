@@ -78,9 +78,9 @@ PEAK = _layout("epoch", "gap_s")
 """A gap longer than all gaps of the lane after it."""
 
 OPTIONS = _layout(
-    "router closed coupled cursor heap max_waiting queue_seen abort_seen entry_first entry_count "
-    "decode_first decode_count turn decode_turn allowed_misses allowed_ttft allowed_tpot allowed_e2e misses over_ttft over_tpot over_e2e stopped "
-    "bounds_at accepted_at accepted_count clients",
+    "router closed coupled cursor heap max_waiting queue_seen abort_seen entry_first entry_count decode_first "
+    "decode_count turn decode_turn allowed_misses allowed_ttft allowed_tpot allowed_e2e misses over_ttft over_tpot "
+    "over_e2e stopped bounds_at accepted_at accepted_count clients",
     "queue_timeout_s abort_s client_delay_s start_spread_s transfer_s transfer_token_s ttft_s tpot_s e2e_s",
 )
 """The run's policies, its cursors, and the counters of the early stop."""
