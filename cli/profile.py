@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.options import Force, Output, Quiet, Write
+from cli.options import Force, Output, Quiet, Store, Write
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -39,3 +39,108 @@ def import_(
     refuse_overwrite(write, force)
     found = import_profile(form, paths, device=device, model=model)
     emit(found, lambda: profile_table(found), output=output, write=write, force=force, quiet=quiet)
+
+
+@app.command()
+def cpi(
+    pid: Annotated[list[int] | None, typer.Option(help="A process with all its threads; may be repeated.")] = None,
+    cgroup: Annotated[
+        list[str] | None, typer.Option(help="A cgroup's path below its root, or a pattern such as 'kubepods/*/pod*'.")
+    ] = None,
+    container: Annotated[list[str] | None, typer.Option(help="A container's id, its start, or its name.")] = None,
+    recorded: Annotated[
+        list[Path] | None, typer.Option(help="Read an output of perf stat or PerfSpect instead of measuring.")
+    ] = None,
+    window: Annotated[float, typer.Option(metavar="SECONDS", help="Length of one window.")] = 10.0,
+    every: Annotated[float, typer.Option(metavar="SECONDS", help="One window in so much time.")] = 60.0,
+    windows: Annotated[int, typer.Option(min=1, help="How many windows.")] = 5,
+    output: Output = None,
+    write: Write = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Count cycles per instruction of processes, cgroups or containers, with what else holds them up.
+
+    Without hardware counters it says why, and measures CPU use, throttling, pressure, steal and waiting.
+
+    Example: tonnage profile cpi --cgroup 'kubepods.slice/*/*.scope' --windows 10 -w cpi.yaml
+    """
+    from cli.output import emit, progress, refuse_overwrite, say
+    from profilers.cpi import Schedule, profile_cpi, recorded_cpi
+    from renderers.cpi import cpi_table, missing_text
+    from specs.errors import InputError
+
+    refuse_overwrite(write, force)
+    if recorded:
+        if pid or cgroup or container:
+            raise InputError(
+                "--recorded reads what was measured before", cure="Leave --pid, --cgroup, --container out."
+            )
+        found = recorded_cpi(recorded)
+    else:
+        with progress(quiet=quiet) as on_progress:
+            found = profile_cpi(
+                pids=pid or (),
+                cgroups=cgroup or (),
+                containers=container or (),
+                schedule=Schedule(window, every, windows),
+                on_missing=lambda missing: say(missing_text(missing), quiet=quiet),
+                on_progress=on_progress,
+            )
+    emit(found, lambda: cpi_table(found), output=output, write=write, force=force, quiet=quiet)
+
+
+@app.command()
+def host(
+    store: Store = None,
+    output: Output = None,
+    write: Write = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what this machine is, and measure its memory bandwidth and rate of multiplying matrices.
+
+    Takes half a minute and every core; with torch installed, GPUs are measured too. The profile goes into the store.
+
+    Example: tonnage profile host -w host.yaml
+    """
+    from cli.keeping import keeper
+    from cli.output import emit, progress, refuse_overwrite
+    from profilers.host.profile import profile_host
+    from renderers.host import host_table
+
+    refuse_overwrite(write, force)
+    keep = keeper(store, quiet=quiet)
+    with progress(quiet=quiet) as on_progress:
+        found = profile_host(on_progress)
+    emit(found, lambda: host_table(found), output=output, write=write, force=force, quiet=quiet)
+    keep(found)
+
+
+@app.command()
+def gpu(
+    watch: Annotated[
+        str | None,
+        typer.Option(metavar="SECONDS|forever", help="Sample into the store every second, until then or Ctrl-C."),
+    ] = None,
+    store: Store = None,
+    output: Output = None,
+    write: Write = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show the NVIDIA GPUs of this machine: memory, processes, clocks, power, links, MIG; or watch them.
+
+    Example: tonnage profile gpu --watch 60
+    """
+    from cli.keeping import keeper, sample_keeper
+    from cli.output import emit, progress, refuse_overwrite
+    from profilers.gpu import profile_gpus, watch_seconds
+    from renderers.gpu import gpu_table
+
+    refuse_overwrite(write, force)
+    seconds = watch_seconds(watch) if watch is not None else None
+    with progress(quiet=quiet) as on_progress:
+        found = profile_gpus(seconds, sample_keeper(store), on_progress)
+    emit(found, lambda: gpu_table(found), output=output, write=write, force=force, quiet=quiet)
+    keeper(store, quiet=quiet)(found)
