@@ -8,9 +8,11 @@ import resource
 import select
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -39,10 +41,37 @@ def shared_folder() -> Iterator[Path]:
 
 def whole(store: Store, identity: str) -> None:
     """Assert that the store is sound and holds exactly this one profile."""
-    with sqlite3.connect(store.name) as connection:
+    with closing(sqlite3.connect(store.name)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert [one.id for one in listing(store).profiles] == [identity]
     assert load(store, identity)[0] == identity
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 300 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder))
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here (needs root)")
+    yield folder
+    subprocess.run(("umount", "-l", str(folder)), check=True)
+
+
+def test_a_small_disk_that_fills_up_is_one_message_and_loses_nothing(small_disk: Path) -> None:
+    store = open_store(str(small_disk / "store.db"))
+    identity = add_profile(store, layer_profile())
+    for _ in range(2):
+        with pytest.raises(MissingHardwareError, match="the disk is full"):
+            add_profile(store, layer_profile("big", BIG))
+        whole(store, identity)
+    remaining = os.statvfs(small_disk)
+    (small_disk / "filler").write_bytes(bytes(remaining.f_bavail * remaining.f_bsize))
+    for work in (lambda: add_sample(store, "gpu", {}), lambda: open_store(str(small_disk / "new.db"))):
+        with pytest.raises(MissingHardwareError, match="the disk is full"):
+            work()
+    whole(store, identity)
 
 
 def test_a_full_disk_is_one_message_and_loses_nothing(store: Store) -> None:
@@ -130,7 +159,7 @@ def test_kills_at_any_moment_lose_nothing_that_was_committed(path: Path) -> None
             kill(process)
         now = {line for _, reader in writers for line in drain(reader).decode().split()}
         store = open_store(str(path))
-        with sqlite3.connect(path) as connection:
+        with closing(sqlite3.connect(path)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert all(load(store, identity)[0] == identity for identity in now)
         committed |= now
