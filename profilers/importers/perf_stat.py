@@ -20,6 +20,7 @@ LINE = re.compile(
 )
 ELAPSED = re.compile(r"(?P<seconds>[\d.,]+)(?: \+- \S+)? seconds time elapsed")
 SCOPE = re.compile(r"Performance counter stats for (?P<scope>.+?)(?: \(\d+ runs\))?:")
+FIRST_CHARACTERS = 300  # of a line, in which perf's own keys stand
 BY_HAND = "Record it with `perf stat -j -e cycles,instructions,cache-misses -p PID -o FILE -- sleep 10`."
 
 
@@ -47,10 +48,10 @@ def read_perf_stat(path: Path) -> list[Recording]:
 
 
 def _read(text: str, path: Path) -> Iterator[Recording]:
-    start = text.lstrip()[:1]
-    if start == "{" and not _is_line(text):
+    first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    if first.lstrip().startswith("{") and not _is_line(first):
         yield from _collection(text, path)
-    elif start == "{":
+    elif first.lstrip().startswith("{"):
         yield from recordings(json_rows(text.splitlines(), str(path)), path.stem)
     elif SCOPE.search(text) or ELAPSED.search(text):
         yield from _text(text, path.stem)
@@ -181,12 +182,9 @@ def _wide_header(text: str) -> bool:
     return sum(spelled(cell.strip()) is not None for cell in header) >= 2
 
 
-def _is_line(text: str) -> bool:
-    """Whether the first line is a JSON object of its own that perf stat -j could have written."""
-    try:
-        return "counter-value" in json.loads(text.lstrip().partition("\n")[0])
-    except ValueError:
-        return '"counter-value"' in text[:300]
+def _is_line(first: str) -> bool:
+    """Whether the first line is one of `perf stat -j`, whole or cut off."""
+    return '"counter-value"' in first[:FIRST_CHARACTERS]
 
 
 def _is_number(cell: str) -> bool:
