@@ -187,12 +187,12 @@ def unloaded(bench: Workbench, layout: Layout, limits: Limits) -> tuple[Check, .
         own = np.sort(prompt[classes == number])
         if len(own):
             wanted += [(f"{name}." if name else "", *one) for one in _wanted(slo, own)]
-    if not wanted:
-        return tuple(_too_slow_steps(question, fastest_decode_s(bench.surface(layout, "planned"))))
     prompts = np.unique([tokens for _, _, tokens, _ in wanted])
-    seconds = dict(zip(prompts.tolist(), ttft_alone_s(bench, layout, limits, prompts), strict=True))
+    alone_s = ttft_alone_s(bench, layout, limits, prompts) if wanted else np.empty(0)
+    seconds = dict(zip(prompts.tolist(), alone_s, strict=True))
     checks = [Check(name=f"{p}{name}", value=float(seconds[tokens]), bound=bound) for p, name, tokens, bound in wanted]
     checks += _too_slow_steps(question, fastest_decode_s(bench.surface(layout, "planned")))
+    checks += _too_long(question, classes, fastest_decode_s(bench.surface(layout, "planned")))
     return tuple(check for check in checks if not check.holds)
 
 
@@ -214,6 +214,20 @@ def ttft_alone_s(bench: Workbench, layout: Layout, limits: Limits, prompts: IntA
         output_tokens=np.ones(len(prompts), dtype=np.int64),
     )  # fmt: skip
     return simulate(requests, bench.pool(Part(layout=layout, limits=limits, replicas=1), "planned")).ttft_s
+
+
+def _too_long(question: Question, classes: IntArray, fastest_s: float) -> list[Check]:
+    """End-to-end bounds against output tokens times the fastest step."""
+    checks = []
+    for number, (slo, name) in enumerate(zip(question.slos, question.class_names, strict=True)):
+        own = np.sort(question.requests.output_tokens[classes == number])
+        levels = {f"e2e_s.{level}": (LEVELS[level], b) for level, b in _percentiles(slo.e2e_s).items()}
+        if slo.request.e2e_s is not None:
+            levels["request.e2e_s"] = (slo.attainment, slo.request.e2e_s)
+        for label, (level, bound) in levels.items() if len(own) else ():
+            tokens = float(own[max(int(np.ceil(level * len(own) - 1e-9)) - 1, 0)])
+            checks.append(Check(name=f"{name}.{label}" if name else label, value=tokens * fastest_s, bound=bound))
+    return checks
 
 
 def _too_slow_steps(question: Question, fastest_s: float) -> list[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -55,9 +56,13 @@ def next_cheaper(bench: Workbench, best: Trial, tally: Tally) -> Trial | None:
 
 
 def baselines(bench: Workbench, asked: Demand, best: Trial, layouts: Iterable[Layout]) -> list[tuple[str, Trial]]:
-    """What simpler rules would choose, simulated: mean rate over throughput, and one whole node. [ours]"""
+    """One replica fewer, and what simpler rules would choose: mean rate over throughput, one whole node. [ours]"""
     part = best.decision[0]
-    found = [("mean-rate sizing", _mean_rate(bench, asked, part))]
+    found = []
+    if len(best.decision) == 1 and part.replicas > 1:
+        fewer = (replace(part, replicas=part.replicas - 1),)
+        found.append(("one replica fewer", try_decision(bench, fewer, stop=False)))
+    found.append(("mean-rate sizing", _mean_rate(bench, asked, part)))
     whole = [one for one in layouts if one.gpus == one.pool.gpus_per_node == one.parallel.tp and one.capacity]
     for layout in [one for one in whole if one.pool.name == part.layout.pool.name][:1]:
         opened = open_layout(bench, asked, layout, Tally())

@@ -66,7 +66,7 @@ def conflicts_of(tally: Tally) -> list[str]:
             found[key] = one
     ordered = sorted(found.values(), key=lambda one: (NEAREST.index(one.constraint), one.shortfall))
     texts = [f"{one.layout.label}: {one.reason}" for one in ordered]
-    last: dict[str, Trial] = {trial.decision[0].layout.label: trial for trial in tally.failed}
+    last: dict[str, Trial] = {t.decision[0].layout.label: t for t in tally.failed if len(t.decision) == 1}
     shown = [alternative(trial) for trial in last.values()]
     return [f"{one.decision}: {one.breaks}, and no more replicas fit" for one in shown] + texts
 

@@ -236,9 +236,9 @@ def candidate_text(question: Question) -> str:
         f"pools {pools}; TP 1, 2, 4, 8 that divide the heads, within a node; PP 2, 4 where the link is slow or TP "
         f"fills the node; EP = TP for experts; max_num_seqs {', '.join(map(str, reversed(MAX_NUM_SEQS)))}; "
         f"max_num_batched_tokens {', '.join(map(str, reversed(MAX_NUM_BATCHED_TOKENS)))}; memory "
-        f"{', '.join(map(str, MEMORY_FRACTIONS))}; every number of replicas that fits; mixed roles, cheaper pairs of "
-        "prefill and decode replicas in one pool; mixes of pools by prompt length that the integer programme proposes; "
-        "weights as published"
+        f"{', '.join(map(str, MEMORY_FRACTIONS))}; every number of replicas that fits; mixed roles, the 100 "
+        "cheapest pairs of prefill and decode replicas in one pool; mixes of pools by prompt length that the integer "
+        "programme proposes; weights as published"
     )
 
 

@@ -18,6 +18,8 @@ ROLE_LIMITS = (Limits(256, 8192, 0.90), Limits(128, 2048, 0.90))
 """Limits tried; both roles share them, as a deployment has one engine."""
 MOST_REPLICAS = 16
 """Replicas per role beyond which pairs are not looked for."""
+MOST_PAIRS = 100
+"""Pairs that are simulated, the cheapest first."""
 
 
 def cheapest_roles(
@@ -32,7 +34,7 @@ def cheapest_roles(
     if question.closed_loop is not None or not layouts:
         return None
     most = (np.inf, np.inf) if best is None else price(question, best.decision)
-    pairs = sorted(_pairs(bench, asked, layouts, most, tally), key=lambda pair: pair[0])
+    pairs = sorted(_pairs(bench, asked, layouts, most, tally), key=lambda pair: pair[0])[:MOST_PAIRS]
     for count, (_, decision) in enumerate(pairs):
         on_progress(count, len(pairs), "separate prefill and decode")
         for limits in ROLE_LIMITS:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable
 from dataclasses import replace
 
 from planners.serving.bounds import Demand
 from planners.serving.candidates import MAX_NUM_SEQS, Layout, Limits, Part, spare_for
-from planners.serving.opening import Open, Tally, open_layout
+from planners.serving.opening import Open, Refusal, Tally, open_layout
 from planners.serving.question import OnProgress, Question
 from planners.serving.serve import Workbench
 from planners.serving.trials import Trial, price, try_decision
 
+PATIENCE = 8
+"""Failed counts of replicas above the bound after which it is asked whether any count would do."""
 STRESS = 1.15
 """Multiple of the load at which limits that all hold are compared."""
 
@@ -29,7 +32,9 @@ def cheapest_mixed(
     queue: list[tuple[tuple[float, float], int, int, Layout | Open]] = []
     for number, layout in enumerate(layouts):
         heapq.heappush(queue, (_price_of(question, layout, 1), number, 1, layout))
-    while queue:
+    for popped in itertools.count():
+        if not queue:
+            break
         cost, number, replicas, one = heapq.heappop(queue)
         if best is not None and cost > price(question, best.decision):
             break
@@ -40,15 +45,29 @@ def cheapest_mixed(
                 tally.opened[one.label] = opened
                 heapq.heappush(queue, (at, number, opened.fewest, opened))
             continue
-        on_progress(tally.evaluated, 0, f"{replicas} × {one.layout.label}")
+        on_progress(popped, popped + len(queue) + 1, f"{replicas} × {one.layout.label}")
         trial = best_limits(bench, one, replicas, tally)
         if trial.holds:
             best = trial if best is None or trial.verdict.slack > best.verdict.slack else best
             continue
         tally.failed.append(trial)
+        if replicas - one.fewest == PATIENCE and _never_holds(bench, one, tally):
+            continue
         if replicas + 1 + spare_for(one.layout, replicas + 1, question.survive) <= one.layout.capacity:
             heapq.heappush(queue, (_price_of(question, one.layout, replicas + 1), number, replicas + 1, one))
     return best
+
+
+def _never_holds(bench: Workbench, one: Open, tally: Tally) -> bool:
+    """Whether even all replicas that fit break a bound; the layout is then refused, as fewer would not do better."""
+    layout, replicas = one.layout, one.layout.capacity
+    while replicas + spare_for(layout, replicas, bench.question.survive) > layout.capacity:
+        replicas -= 1
+    trial = best_limits(bench, one, replicas, tally)
+    if not trial.holds:
+        reason = f"even {replicas} replicas break {trial.verdict.worst.text}"
+        tally.refusals.append(Refusal(layout=layout, constraint="replicas", reason=reason, shortfall=float(replicas)))
+    return not trial.holds
 
 
 def _price_of(question: Question, layout: Layout, replicas: int) -> tuple[float, float]:

@@ -133,7 +133,11 @@ class Workbench:
         lowest, highest = held.kv_bytes_low / held.kv_bytes, held.kv_bytes_high / held.kv_bytes
         share = NormalDist().inv_cdf(self.question.confidence) / Z90
         ratio = {"planned": 1 + share * (lowest - 1), "low": highest, "high": lowest}[end]
-        return int(blocks * max(ratio, 0.0))
+        longest = -(-(self.question.engine.max_model_len or 1) // self.question.engine.block_size_tokens)
+        least = (
+            0 if end == "planned" else min(longest, blocks)
+        )  # an end of the interval at which the engine still starts
+        return max(int(blocks * max(ratio, 0.0)), least)
 
     def pool(self, part: Part, end: End) -> Pool:
         """The simulator's pool for one part of a decision, without its spare replicas."""

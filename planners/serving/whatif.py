@@ -16,7 +16,6 @@ LARGEST = 8.0
 """Multiples of the load beyond which headroom is not looked for."""
 RELATIVE_STEP = 0.02
 """Headroom is found to this much."""
-QUANTITIES = {"rate": "load", "prompt length": "prompt", "output length": "output"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +25,12 @@ class Headroom:
     holds: float
     breaks: float | None
     what_breaks: str | None
+
+
+def quantities(bench: Workbench) -> list[tuple[str, str]]:
+    """What is varied, by its name for the reader and as `Question.scaled` calls it."""
+    load = "rate" if bench.question.closed_loop is None else "concurrency"
+    return [(load, "load"), ("prompt length", "prompt"), ("output length", "output")]
 
 
 def scaled_trial(bench: Workbench, decision: Decision, quantity: str, factor: float, *, stop: bool = True) -> Trial:
@@ -53,7 +58,7 @@ def headroom(bench: Workbench, decision: Decision, quantity: str = "load", *, la
 def what_if(bench: Workbench, decision: Decision) -> list[WhatIf]:
     """Rate, prompt and output length 20 % up and down, one at a time, with what breaks."""
     found = []
-    for name, quantity in QUANTITIES.items():
+    for name, quantity in quantities(bench):
         for factor in (1 - STEP, 1 + STEP):
             trial = scaled_trial(bench, decision, quantity, factor, stop=False)
             found.append(
@@ -71,10 +76,10 @@ def what_if(bench: Workbench, decision: Decision) -> list[WhatIf]:
 
 def first_to_break(bench: Workbench, decision: Decision, load: Headroom) -> tuple[str, float | None]:
     """Which of rate, prompt length and output length breaks the decision at the smallest multiple."""
-    found = {"rate": load}
-    for name, quantity in QUANTITIES.items():
-        if quantity != "load":
-            found[name] = headroom(bench, decision, quantity, largest=2.0)
+    found = {
+        name: load if quantity == "load" else headroom(bench, decision, quantity, largest=2.0)
+        for name, quantity in quantities(bench)
+    }
     name = min(found, key=lambda key: found[key].breaks or np.inf)
     return name, found[name].breaks
 

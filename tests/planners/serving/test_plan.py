@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,25 @@ def test_an_slo_below_the_unloaded_latency_says_the_unloaded_figure(tmp_path: Pa
     assert made.status.outcome == "infeasible"
     assert "without any load" in made.status.conflicts[0]
     assert "loosen ttft_s.p99 from 0.01 s to more than" in (made.status.smallest_change or "")
+
+
+def test_an_end_to_end_bound_below_the_fastest_steps_is_told(tmp_path: Path) -> None:
+    made = plan(workload(tmp_path, slo="{e2e_s: {p99: 0.2}}"), cluster(tmp_path))
+    assert made.status.outcome == "infeasible"
+    assert "e2e_s.p99" in made.status.conflicts[0]
+
+
+def test_a_layout_that_no_count_makes_hold_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "PATIENCE", 0)
+    monkeypatch.setattr(opening, "unloaded", lambda *_: ())  # leave the impossible bound to the simulator
+    question = asked(tmp_path)
+    slo = question.workload.slo.model_copy(
+        update={"ttft_s": question.workload.slo.ttft_s.model_copy(update={"p99": 0.01})}
+    )
+    never = replace(question, workload=question.workload.model_copy(update={"slo": slo}))
+    tally = Tally()
+    assert search.cheapest_mixed(Workbench(never), demand(never), every_layout(never), tally, lambda *_: None) is None
+    assert any(one.reason.startswith("even ") for one in tally.refusals)
 
 
 def test_the_unloaded_figure_it_names_would_do(tmp_path: Path) -> None:
