@@ -16,6 +16,8 @@ from specs.cluster import Cluster
 from specs.deployment import Deployment
 from specs.device import Device
 from specs.estimate import MemoryEstimate
+from specs.gpu import GpuProfile
+from specs.host import HostProfile
 from specs.model import Model
 from specs.plan import ServingPlan
 from specs.prediction import ServingEstimate
@@ -23,8 +25,8 @@ from specs.profile import LayerProfile
 from specs.workload import Workload
 
 KINDS: tuple[type[Document], ...] = (
-    Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile, Device,
-    Model,
+    Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
+    HostProfile, GpuProfile, Device, Model,
 )  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",
