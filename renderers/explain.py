@@ -43,7 +43,7 @@ def _money(plan: ServingPlan) -> str:
     cost, expected = plan.decision.usd_per_hour, plan.expected
     if cost is None:
         return f"That takes {plan.decision.gpus} GPUs; no price was given."
-    text = f"That takes {plan.decision.gpus} GPUs at {cost:.2f} USD per hour."
+    text = f"That takes {plan.decision.gpus} GPU{'s' * (plan.decision.gpus != 1)} at {cost:.2f} USD per hour."
     if expected is None or expected.usd_per_million_output_tokens is None:
         return text
     dear = expected.usd_per_million_output_tokens.value

@@ -72,7 +72,7 @@ def limits(deployment: DeploymentInPlan) -> str:
 
 def _cost(plan: ServingPlan) -> str:
     assert plan.decision is not None
-    parts = [f"{plan.decision.gpus} GPUs"]
+    parts = [f"{plan.decision.gpus} GPU{'s' * (plan.decision.gpus != 1)}"]
     if plan.decision.usd_per_hour is not None:
         parts.append(f"{plan.decision.usd_per_hour:.2f} USD/h")
     if plan.expected is not None:
