@@ -8,6 +8,7 @@ import numpy as np
 
 from predictors.serving import ClosedLoop, Requests
 from predictors.serving.arrivals import (
+    MOST_REQUESTS,
     Sampler,
     constant_lengths,
     gamma_arrivals,
@@ -177,6 +178,8 @@ def _times(
     arrivals: TraceArrivals | RateArrivals | SeriesArrivals | ClosedArrivals, load: Load, seed: int, scale: float
 ) -> FloatArray:
     if isinstance(arrivals, ClosedArrivals):
+        if arrivals.prompts > MOST_REQUESTS:
+            raise InputError(f"{arrivals.prompts:,} prompts are more than {MOST_REQUESTS:,}", cure="Ask for fewer.")
         return np.zeros(arrivals.prompts)
     if isinstance(arrivals, TraceArrivals):
         assert load.trace is not None, "the load was read from another workload"

@@ -16,6 +16,9 @@ IntArray = npt.NDArray[np.int64]
 Sampler = Callable[[np.random.Generator, int], IntArray]
 """Draws so many token counts, each at least 1."""
 
+MOST_REQUESTS = 20_000_000
+"""Drawn arrivals end here: about 1 GB of arrays in the simulator [ours]."""
+
 P99_Z = 2.3263478740408408
 """99th percentile of the standard normal."""
 
@@ -53,6 +56,11 @@ def series_arrivals(t_s: FloatArray, rate_per_s: FloatArray, *, cv: float = 1.0,
 
 def _unit_renewals(length: float, cv: float, seed: int) -> FloatArray:
     """Renewal times of rate 1 in [0, length); the first gap is an ordinary one."""
+    if length > MOST_REQUESTS:
+        raise InputError(
+            f"the arrivals would be about {length:.3g} requests, more than {MOST_REQUESTS:,}",
+            cure="Lower the rate or the duration: a plan needs the burst, not years of traffic.",
+        )
     rng = np.random.default_rng(seed)
     shape = 1.0 / cv**2
     times = np.zeros(0)

@@ -80,6 +80,13 @@ def test_an_empty_trace_is_refused(tonnage: Tonnage, text: str) -> None:
     one_message(tonnage(*PLAN), "trace.csv")
 
 
+@pytest.mark.parametrize("arrivals", ["{rate_per_s: 1.0e+9}", "{concurrency: 4, prompts: 1000000000}"])
+def test_more_requests_than_memory_holds_are_refused(tonnage: Tonnage, arrivals: str) -> None:
+    change("workload.yaml", "{trace: trace.csv}", arrivals)
+    change("workload.yaml", "{from: trace}", "{prompt_tokens: {constant: 9}, output_tokens: {constant: 9}}")
+    one_message(tonnage(*PLAN), "20,000,000")
+
+
 def test_a_missing_column_is_named(tonnage: Tonnage) -> None:
     Path("trace.csv").write_text("arrival_s,prompt_tokens,output_token\n0.0,10,10\n")
     one_message(tonnage(*PLAN), "trace.csv", "output_tokens")
