@@ -70,7 +70,7 @@ def stream_tasks(torch: Torch, device: str, rows: int = STREAM_ROWS) -> dict[Ope
     }
     moved = {operation: BYTES[operation] / 8 * first.element_size() * rows * rows for operation in calls}
     return {
-        operation: _task(torch, device, f"{device} {operation}", moved[operation], call)
+        operation: timed_task(torch, device, f"{device} {operation}", moved[operation], call)
         for operation, call in calls.items()
     }
 
@@ -87,7 +87,7 @@ def product_tasks(torch: Torch, device: str, unknown: Unknown, size: int = PRODU
             reason = str(error).strip().partition("\n")[0]
             unknown[f"{device}.compute.{precision}"] = f"torch {torch.__version__} refuses it here: {reason}"
             continue
-        found[precision] = _task(torch, device, f"{device} {precision} matrices", 2.0 * size**3, call)
+        found[precision] = timed_task(torch, device, f"{device} {precision} matrices", 2.0 * size**3, call)
     return found
 
 
@@ -127,7 +127,7 @@ def _products(torch: Torch, device: str, size: int) -> Mapping[AnchorPrecision, 
     }
 
 
-def _task(torch: Torch, device: str, what: str, amount: float, call: Callable[[], object]) -> Task:
+def timed_task(torch: Torch, device: str, what: str, amount: float, call: Callable[[], object]) -> Task:
     """Return a task of so many calls that they last `SHORTEST_S`; ``amount`` is of one call."""
     call()
     once_s = _timed(torch, device, call, 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,12 +83,14 @@ def session(root: Path = ROOT) -> Iterator[list[Handle]]:
     _check_binding()
     try:
         within(LIMIT_S, pynvml.nvmlInit)
+        count = within(LIMIT_S, pynvml.nvmlDeviceGetCount)
     except pynvml.NVMLError as error:
         raise _not_opened(error, root) from None
     try:
-        yield [_handle(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        yield [_handle(index) for index in range(count)]
     finally:
-        pynvml.nvmlShutdown()
+        with suppress(pynvml.NVMLError):  # all that was asked has been answered
+            pynvml.nvmlShutdown()
 
 
 def told(unknown: Unknown, field: str, call: Callable[[], T]) -> T | None:

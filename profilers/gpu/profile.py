@@ -28,8 +28,7 @@ def profile_gpus(watch_s: float | None, keep: Keep, on_progress: OnProgress, *, 
         watched = watch(handles, watch_s, keep, on_progress) if watch_s and handles else ()
         unknown = Unknown({"rocm": f"not supported: {mark} is there too"} if (mark := rocm(root)) else {})
         gpus = within(LIMIT_S, lambda: _read_all(handles, root))
-        driver = told(unknown, "machine.driver", lambda: str(pynvml.nvmlSystemGetDriverVersion()))
-        cuda = told(unknown, "cuda", lambda: int(pynvml.nvmlSystemGetCudaDriverVersion()))
+        driver, cuda = within(LIMIT_S, lambda: _versions(unknown))
     machine = this_machine(COMMAND, packages=("nvidia-ml-py",))
     names = sorted({gpu.name for gpu in gpus if gpu.name})
     spec = GpuProfileSpec(
@@ -46,6 +45,11 @@ def profile_gpus(watch_s: float | None, keep: Keep, on_progress: OnProgress, *, 
 def gpu_fingerprint(gpus: Sequence[GpuReading]) -> str:
     """Return the fingerprint of the make of the GPUs: names, memory, PCIe width; driver and clocks may change."""
     return fingerprint(*([gpu.name, gpu.memory and round(gpu.memory.total_gib, 1), gpu.pcie.max_width] for gpu in gpus))
+
+
+def _versions(unknown: Unknown) -> tuple[str | None, int | None]:
+    driver = told(unknown, "machine.driver", lambda: str(pynvml.nvmlSystemGetDriverVersion()))
+    return driver, told(unknown, "cuda", lambda: int(pynvml.nvmlSystemGetCudaDriverVersion()))
 
 
 def _read_all(handles: list[Handle], root: Path) -> tuple[GpuReading, ...]:

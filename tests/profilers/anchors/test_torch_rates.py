@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import types
@@ -64,6 +65,31 @@ def test_a_broken_torch_is_an_error_with_a_cure(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(importlib, "import_module", broken)
     with pytest.raises(MissingHardwareError, match=r"does not load: libcudart"):
         load_torch()
+
+
+class Clock:
+    """A GPU's clock in milliseconds: a call takes 4 ms there and no time here."""
+
+    now_ms = 0.0
+
+    def call(self) -> None:
+        self.now_ms += 4.0
+
+    def event(self, *, enable_timing: bool) -> Any:
+        assert enable_timing
+        event = types.SimpleNamespace(at_ms=None, synchronize=lambda: None)
+        event.record = lambda: setattr(event, "at_ms", self.now_ms)
+        event.elapsed_time = lambda later: later.at_ms - event.at_ms
+        return event
+
+
+def test_a_gpu_is_timed_by_its_own_clock_over_calls_that_last_long_enough() -> None:
+    clock = Clock()
+    torch = stand_in(hip=None)
+    torch.cuda.Event, torch.cuda.device = clock.event, lambda device: contextlib.nullcontext()
+    task = torch_rates.timed_task(torch, "cuda:0", "read", 8e9, clock.call)
+    assert task.run() == pytest.approx(0.012)  # three calls: the fewest that last 10 ms
+    assert task.amount / task.run() == pytest.approx(2e12)  # 8 GB in 4 ms
 
 
 @needs_torch

@@ -38,7 +38,7 @@ int nvmlShutdown(void) { return OK; }
 const char *nvmlErrorString(int code) { static char text[32]; sprintf(text, "code %d", code); return text; }
 int nvmlSystemGetDriverVersion(char *text, unsigned size) { snprintf(text, size, "570.86.10"); return OK; }
 int nvmlSystemGetCudaDriverVersion(int *version) { *version = 12080; return OK; }
-int nvmlDeviceGetCount_v2(unsigned *count) { *count = setting("gpus", 1); return OK; }
+int nvmlDeviceGetCount_v2(unsigned *count) { *count = setting("gpus", 1); return setting("count", OK); }
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, Device **device) {
     if ((int)index == setting("gone", -1)) return LOST;
     if ((int)index == setting("denied", -1)) return DENIED;

@@ -35,6 +35,12 @@ def test_a_session_that_does_not_open_says_why_and_what_to_do(
     assert cure in caught.value.cure
 
 
+def test_a_driver_that_cannot_count_its_gpus_is_no_defect_of_ours(machine: Machine, tmp_path: Path) -> None:
+    machine("count=4")
+    with pytest.raises(MissingHardwareError, match="may not talk"), session(tmp_path):
+        pass
+
+
 def test_a_machine_without_the_library_is_told_so(no_library: None, tmp_path: Path) -> None:
     with (
         pytest.raises(MissingHardwareError, match=r"no NVIDIA driver: libnvidia-ml\.so\.1 is not found"),

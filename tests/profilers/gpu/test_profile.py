@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.main import app
 from profilers.gpu import profile_gpus
+from profilers.store import listing, open_store, samples_of
 from specs.gpu import GpuProfile
 from specs.reading import read_document
 from specs.writing import to_yaml
@@ -73,3 +76,30 @@ def test_the_command_leaves_with_four_where_the_driver_cannot_be_asked(
     assert (shown.returncode, shown.stdout) == (4, "")
     assert says in shown.stderr
     assert not (tmp_path / "store.db").exists()
+
+
+def test_a_watch_puts_its_samples_and_the_profile_into_the_store(machine: Machine, tmp_path: Path) -> None:
+    machine("gpus=2,mig=1")
+    store = tmp_path / "store.db"
+    arguments = ["profile", "gpu", "--watch", "1.5", "--store", str(store), "-o", "table"]
+    result = CliRunner().invoke(app, arguments, prog_name="tonnage", env={"COLUMNS": "100"})
+    assert result.exit_code == 0, result.output
+    assert "MIG-1-1: 16 SMs, 2.00 of 10.00 GiB used" in result.output
+    assert "2 links to GPU 1 (version 4" in result.output
+    samples = samples_of(open_store(str(store)), "gpu GPU-0-0")
+    assert samples
+    assert {figures["power_w"] for _, figures in samples} == {312.5}
+    assert [entry.kind for entry in listing(open_store(str(store))).profiles] == ["GpuProfile"]
+
+
+def test_a_wrong_watch_is_refused_before_anything_is_read(no_library: None, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["profile", "gpu", "--watch", "soon"], prog_name="tonnage")
+    assert result.exit_code == 2
+    assert "expected seconds above 0, or `forever`" in result.output
+
+
+def test_without_a_driver_nothing_is_stored(no_library: None, tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    result = CliRunner().invoke(app, ["profile", "gpu", "--watch", "9", "--store", str(store)], prog_name="tonnage")
+    assert result.exit_code == 4
+    assert not store.exists()
