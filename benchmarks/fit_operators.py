@@ -1,4 +1,4 @@
-"""Fits the coefficients of attention, experts, streaming operators and messages, each over devices left out in turn."""
+"""Fits the coefficients of attention, streaming operators and messages, each over devices left out in turn."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.attention_tables import HEAD_DIM, Attention
-from benchmarks.message_tables import Messages, Streams, expert_table, h100_expert_table, send_table
+from benchmarks.message_tables import Messages, Streams, send_table
 from predictors.step_time.roofline.attention import decode_attention_s, prefill_attention_s
 from predictors.step_time.roofline.coefficients import (
     DecodeCoefficients,
-    ExpertCoefficients,
     GemmCoefficients,
     LinkCoefficients,
     PrefillCoefficients,
     StreamCoefficients,
 )
-from predictors.step_time.roofline.experts import grouped_gemm_s, touched_experts_s
 from predictors.step_time.roofline.links import all_reduce_s
 from predictors.step_time.roofline.streaming import elementwise_s
 from specs.catalog import find_device
@@ -132,50 +130,6 @@ def point_to_point_us() -> float:
     """Start of a message: the time of the smallest send, µs."""
     table = send_table()
     return float(np.median(table.seconds[table.bytes_ == table.bytes_.min()]) * 1e6)
-
-
-def expert_log_ratio(
-    fitted: ExpertCoefficients, rates: GemmCoefficients, keep: npt.NDArray[np.bool_] | None = None
-) -> FloatArray:
-    """Log of predicted over measured fused experts: the product to gate and up, then the one down."""
-    frame = expert_table()
-    rows, touched = frame["tokens"].to_numpy() * 8.0, frame["activated_experts"].to_numpy().astype(np.float64)
-    device = find_device("rtx-pro-6000")
-    up = touched_experts_s(device, rows, touched, 2 * 768, 2048, fitted=fitted, rates=rates)
-    down = touched_experts_s(device, rows, touched, 2048, 768, fitted=fitted, rates=rates)
-    ratio: FloatArray = np.log((up + down) / frame["seconds"].to_numpy())
-    return ratio if keep is None else ratio[keep]
-
-
-def experts_left_out(rates: GemmCoefficients, folds: int = 5) -> list[FloatArray]:
-    """Log ratios of each fold of token counts by coefficients fitted on the other folds (the table has one device)."""
-    fold = np.unique(expert_table()["tokens"].to_numpy(), return_inverse=True)[1] % folds
-    return [expert_log_ratio(fit_experts(rates, fold != f), rates, fold == f) for f in range(folds)]
-
-
-def h100_expert_log_ratio(fitted: ExpertCoefficients, rates: GemmCoefficients) -> FloatArray:
-    """Log of predicted over measured fused experts on H100, by the expected number of experts that are touched."""
-    device, parts = find_device("h100-sxm"), []
-    shapes = ["experts", "top_k", "hidden", "intermediate"]
-    for (experts, top_k, hidden, inner), part in h100_expert_table().group_by(shapes, maintain_order=True):
-        e, k, h, f = (int(str(x)) for x in (experts, top_k, hidden, inner))
-        tokens = part["tokens"].to_numpy().astype(np.float64)
-        up = grouped_gemm_s(device, tokens, e, k, 2 * f, h, fitted=fitted, rates=rates)
-        down = grouped_gemm_s(device, tokens, e, k, h, f, fitted=fitted, rates=rates)
-        parts.append(np.log((up + down) / part["seconds"].to_numpy()))
-    return np.concatenate(parts)
-
-
-def fit_experts(rates: GemmCoefficients, keep: npt.NDArray[np.bool_] | None = None) -> ExpertCoefficients:
-    """Coefficients of the fused experts from the rows of the one table that ``keep`` marks."""
-    from scipy.optimize import least_squares
-
-    def residuals(x: FloatArray) -> FloatArray:
-        return expert_log_ratio(ExpertCoefficients(**_named(ExpertCoefficients, x)), rates, keep)
-
-    bounds = ((0.0, 0.2, 0.4, 1.0), (30.0, 1.2, 1.2, 6.0))
-    found = least_squares(residuals, (5.0, 0.7, 0.95, 2.0), bounds=bounds, loss="soft_l1", f_scale=0.05)
-    return ExpertCoefficients(**_named(ExpertCoefficients, found.x))
 
 
 def left_out(

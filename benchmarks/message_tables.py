@@ -1,4 +1,4 @@
-"""Reads the reference tables of streaming operators, fused experts and messages into plain arrays."""
+"""Reads the reference tables of streaming operators and messages into plain arrays."""
 
 from __future__ import annotations
 
@@ -38,36 +38,6 @@ def stream_tables() -> list[Streams]:
     6000).
     """
     return [_vidur_stream("a40", "a40"), _vidur_stream("a100", "a100-80gb"), *_pro_streams()]
-
-
-def expert_table() -> pl.DataFrame:
-    """vLLM's fused experts of Qwen3-30B-A3B (hidden 2048, expert 768, top 8) on RTX PRO 6000: tokens,
-    activated_experts, seconds.
-    """
-    frame = pl.read_parquet(reference_path("op_profiles/llmservingsim_RTXPRO6000_moe.parquet")).filter(
-        pl.col("tp") == 1
-    )
-    return frame.select("tokens", "activated_experts", (pl.col("time_us") * 1e-6).alias("seconds"))
-
-
-def h100_expert_table() -> pl.DataFrame:
-    """vLLM's and TensorRT-LLM's 16-bit fused experts on H100, loads by the power law 1.01; no fit sees them.
-
-    Columns tokens, experts, top_k, hidden, intermediate (of one TP rank), seconds. SGLang's table is left out:
-    its times are ten times what its weights take to stream.
-    """
-    parts = []
-    for engine in ("vllm-0.14.0", "trtllm-1.2.0rc5"):
-        frame = pl.read_parquet(reference_path(f"op_profiles/aiconfigurator_h100_sxm_{engine}_moe_perf.parquet"))
-        gated = ~pl.col("kernel_source").str.ends_with("nongated") & (pl.col("distribution") == "power_law_1.01")
-        frame = frame.filter(gated & (pl.col("moe_dtype") == "bfloat16") & (pl.col("moe_ep_size") == 1))
-        parts.append(
-            frame.select(
-                tokens="num_tokens", experts="num_experts", top_k="topk", hidden="hidden_size",
-                intermediate=pl.col("inter_size") // pl.col("moe_tp_size"), seconds=pl.col("latency") * 1e-3,
-            )
-        )  # fmt: skip
-    return pl.concat(parts)
 
 
 def all_reduce_tables() -> list[Messages]:

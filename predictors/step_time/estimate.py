@@ -65,7 +65,7 @@ def step_time(
     operators = step_operators(
         model, parallel, weights, deployment.precision.activations, deployment.precision.kv_cache
     )
-    sources, tables = _sources(model, device, parallel, profile)
+    sources, tables = _sources(model, device, parallel, profile, deployment.engine.name)
     host = host or host_time(deployment.engine.name, deployment.engine.version)
     saved_s = _saved_s(host, model, weights, profile, operators)
     draft = deployment.speculative.draft_tokens if deployment.speculative else 0
@@ -125,9 +125,9 @@ def _parallel(deployment: DeploymentSpec, role: RoleName) -> Parallel:
 
 
 def _sources(
-    model: ModelSpec, device: DeviceSpec, parallel: Parallel, profile: LayerProfileSpec | None
+    model: ModelSpec, device: DeviceSpec, parallel: Parallel, profile: LayerProfileSpec | None, engine: str
 ) -> tuple[list[Source], ProfileTables | None]:
-    last = Roofline(device)
+    last = Roofline(device, kernels="cutlass" if engine == "trtllm" else "triton")
     if profile is None:
         return [last], None
     if profile.model != model.name or profile.device != device.name:

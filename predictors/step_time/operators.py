@@ -48,6 +48,7 @@ class Experts:
     calls: float
     precision: str
     token_factor: float  # tokens of the whole expert group per token of one rank
+    block_scaled: bool = False  # 8-bit weights with a scale per block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +217,7 @@ def _experts(model: ModelSpec, parallel: Parallel, weights: str) -> list[Dense |
         name="moe", hidden=model.hidden, intermediate=max(1, moe.intermediate // split), gated=moe.gated,
         experts=moe.experts, local_experts=moe.experts // parallel.ep, top_k=moe.experts_per_token,
         calls=moe.layers, precision=weights, token_factor=float(parallel.dp),
+        block_scaled=model.quantization == "fp8-block",
     )  # fmt: skip
     return [router, experts]
 

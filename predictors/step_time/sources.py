@@ -38,6 +38,7 @@ class Roofline:
     """The calibrated roofline over a device; it knows every operator (ours)."""
 
     device: DeviceSpec
+    kernels: roofline.Kernels = "triton"
     imbalance: float = 1.2  # fullest expert's load over the mean; the ratio of power-law 1.2 tables [assumed]
 
     def counted(self, operator: TokenOperator, count: FloatArray) -> FloatArray:
@@ -53,13 +54,11 @@ class Roofline:
         return self._message(operator, count)
 
     def _experts(self, operator: Experts, count: FloatArray) -> FloatArray:
-        up = (2 if operator.gated else 1) * operator.intermediate
-        return _sum(
-            roofline.grouped_gemm_s(
-                self.device, operator.token_factor * count, operator.experts, operator.top_k, n, k,
-                precision=operator.precision, imbalance=self.imbalance, local_experts=operator.local_experts,
-            )
-            for n, k in ((up, operator.hidden), (operator.hidden, operator.intermediate))
+        return roofline.experts_s(
+            self.device, operator.token_factor * count, operator.experts, operator.top_k, operator.hidden,
+            operator.intermediate, kernels=self.kernels, precision=operator.precision,
+            block_scaled=operator.block_scaled, gated=operator.gated, imbalance=self.imbalance,
+            local_experts=operator.local_experts,
         )  # fmt: skip
 
     def _message(self, operator: Message, count: FloatArray) -> FloatArray:

@@ -85,15 +85,25 @@ class LinkCoefficients:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExpertCoefficients:
-    """``launch_us`` per projection; ``tensor_share``, ``bandwidth_share`` against a dense product; ``sharpness`` of
-    the soft maximum.
+class ExpertKernel:
+    """One kernel of routed experts.
+
+    ``launch_us`` per layer, with its routing; ``bandwidth_share`` of the streaming rate, above one where skewed routing
+    touches fewer experts than the uniform formula counts; ``flop_per_clock_sm``: what one SM multiplies per clock at
+    most; ``sharpness`` of the soft maximum of compute and weights.
     """
 
     launch_us: float
-    tensor_share: float
     bandwidth_share: float
+    flop_per_clock_sm: float
     sharpness: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpertCoefficients:
+    """Kernels by name: triton-, cutlass- with bf16, fp8 or fp8-block; marlin; openai-mxfp4."""
+
+    kernels: dict[str, ExpertKernel]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +129,9 @@ def coefficients() -> Coefficients:
         decode_attention=DecodeCoefficients(**data["decode_attention"]["coefficients"]),
         elementwise=StreamCoefficients(**data["elementwise"]["coefficients"]),
         links=LinkCoefficients(**data["links"]["coefficients"]),
-        experts=ExpertCoefficients(**data["experts"]["coefficients"]),
+        experts=ExpertCoefficients(
+            kernels={name: ExpertKernel(**values) for name, values in data["experts"]["coefficients"].items()}
+        ),
         relative_error={name: dict(part["relative_error"]) for name, part in data.items() if "relative_error" in part},
     )
 

@@ -1,20 +1,38 @@
-"""Time of the grouped matrix products of a mixture of experts, from the experts that a batch touches and their
-imbalance.
+"""Time of the routed experts of one layer, from the experts that a batch touches, the tiles that their rows fill and
+what one SM of an engine's kernel multiplies.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
-from predictors.step_time.roofline.coefficients import ExpertCoefficients, GemmCoefficients, coefficients
-from predictors.step_time.roofline.gemm import tile_seconds
+from predictors.step_time.roofline.coefficients import (
+    ExpertCoefficients,
+    ExpertKernel,
+    GemmCoefficients,
+    coefficients,
+)
 from predictors.step_time.roofline.rates import Anchors, bytes_per_weight, memory_gb_per_s, tensor_tflops
+from predictors.step_time.roofline.streaming import elementwise_s
 from solvers.curves import soft_maximum
 from specs.device import DeviceSpec
 
 FloatArray = npt.NDArray[np.float64]
-_ROWS_PER_EXPERT = 16.0  # the smallest tile of rows in vLLM's fused expert kernel [std: its tuned configurations, 2025]
+Kernels = Literal["triton", "cutlass"]
+"""Triton's fused experts (vLLM, SGLang) or CUTLASS's grouped products (TensorRT-LLM)."""
+
+_SMALL_TILE, _TILE = 16.0, 64.0  # rows of a tile, up to and above 16 rows per expert [std: vLLM's default tiles, 2025]
+_RATE_SHARPNESS = 6.0  # assumed: how abruptly the kernel's own rate gives way to what the device sustains
+_ACTIVATION_BYTES = 2.0
+# Weight-only kernels: Marlin, which vLLM's maintainers measured ahead of Triton on MXFP4 too [vLLM pull request 27523,
+# 2025-10-26]; TensorRT-LLM calls OpenAI's Triton kernels on Hopper [its gpt-oss guide, 2025-08]; int4 there as Marlin
+# [assumed].
+_WEIGHT_ONLY = {"int4": {"triton": "marlin", "cutlass": "marlin"},
+                "mxfp4": {"triton": "marlin", "cutlass": "openai-mxfp4"}}  # fmt: skip
+_MULTIPLIED = {"fp8": "fp8", "int8": "fp8", "fp4": "fp8"}  # int8 and fp4 as fp8 per SM and clock [assumed]: no table
 
 
 def experts_touched(tokens: npt.ArrayLike, experts: int, top_k: int) -> FloatArray:
@@ -26,34 +44,41 @@ def experts_touched(tokens: npt.ArrayLike, experts: int, top_k: int) -> FloatArr
     return touched
 
 
-def grouped_gemm_s(
+def experts_s(
     device: DeviceSpec,
     tokens: npt.ArrayLike,
     experts: int,
     top_k: int,
-    n: int,
-    k: int,
+    hidden: int,
+    intermediate: int,
     *,
+    kernels: Kernels = "triton",
     precision: str = "bf16",
+    block_scaled: bool = False,
+    gated: bool = True,
     imbalance: float = 1.0,
     local_experts: int | None = None,
     anchors: Anchors | None = None,
     fitted: ExpertCoefficients | None = None,
     rates: GemmCoefficients | None = None,
 ) -> FloatArray:
-    """Seconds of one projection ``[k → n]`` over all experts that a GPU holds, for each number of routed ``tokens``
-    (any shape) [ours].
+    """Seconds of one layer's routed experts, both products with what lies between, for each number of ``tokens`` (any
+    shape) [ours].
 
-    ``tokens`` are those of the whole EP group; the GPU holds ``local_experts`` of ``experts`` (default: all) and gets
-    their share. Weights of the touched experts are read once; rows are padded to tiles of 16 per touched expert;
-    ``imbalance`` ≥ 1 is the largest expert load over the mean and multiplies the compute of the fullest expert's share.
+    ``tokens`` are those of the whole EP group; the GPU holds ``local_experts`` of ``experts`` (default: all), of which
+    each is ``intermediate`` wide there. ``imbalance`` ≥ 1 is the load of the fullest GPU of the EP group over the mean;
+    without EP every expert is on every GPU and skew costs nothing but tiles, which the coefficients hold.
+    ``block_scaled``: weights of 8 bits carry a scale per block, as DeepSeek-V3's.
     """
     number = np.asarray(tokens, dtype=np.float64)
     share = (local_experts or experts) / experts
-    touched = experts_touched(number, experts, top_k) * share
+    skew = imbalance if share < 1.0 else 1.0
+    rows = number * top_k * np.minimum(share * skew, 1.0)
+    streamed = number * top_k if kernels == "triton" else rows  # Triton's kernels pass over the rows of others too
     return touched_experts_s(
-        device, number * top_k * share, touched, n, k,
-        precision=precision, imbalance=imbalance, anchors=anchors, fitted=fitted, rates=rates,
+        device, rows, experts_touched(number, experts, top_k) * share, hidden, intermediate, streamed=streamed,
+        kernels=kernels, precision=precision, block_scaled=block_scaled, gated=gated, anchors=anchors, fitted=fitted,
+        rates=rates,
     )  # fmt: skip
 
 
@@ -61,23 +86,62 @@ def touched_experts_s(
     device: DeviceSpec,
     rows: FloatArray,
     touched: FloatArray,
-    n: int,
-    k: int,
+    hidden: int | FloatArray,
+    intermediate: int | FloatArray,
     *,
+    streamed: FloatArray | None = None,
+    kernels: Kernels = "triton",
     precision: str = "bf16",
-    imbalance: float = 1.0,
+    block_scaled: bool = False,
+    gated: bool = True,
     anchors: Anchors | None = None,
     fitted: ExpertCoefficients | None = None,
     rates: GemmCoefficients | None = None,
 ) -> FloatArray:
-    """Seconds of one projection ``[k → n]`` of ``rows`` routed rows over ``touched`` experts, where both are known
-    [ours].
+    """Seconds where the ``rows`` routed to the GPU and the experts ``touched`` there are known [ours].
+
+    ``t = launch + Σ soft_max(2·padded·n·k / rate, weights / bandwidth) + activations / bandwidth``, over the product to
+    gate and up and the one down; ``streamed`` rows (default: ``rows``) pass through the activation and the sum over a
+    token's experts. The rate is the smaller of what one SM of that kernel multiplies per clock and what the device
+    sustains: Triton's untuned tiles of 64 × 64 wait for the L2 cache, at about a quarter of Hopper's rate.
     """
-    fitted, rates = fitted or coefficients().experts, rates or coefficients().gemm
-    tflops = tensor_tflops(device, precision, rates, anchors) * fitted.tensor_share
-    gb_per_s = memory_gb_per_s(device, rates, anchors) * fitted.bandwidth_share
-    padded = np.maximum(rows * imbalance, touched * _ROWS_PER_EXPERT)
-    compute = tile_seconds(padded.reshape(-1), n, k, device.sm_count, tflops, gb_per_s, rates).reshape(padded.shape)
-    moved = touched * n * k * bytes_per_weight(precision) + 2.0 * rows * (n + k)
-    seconds = fitted.launch_us * 1e-6 + soft_maximum(compute, moved / (gb_per_s * 1e9), fitted.sharpness)
+    rates = rates or coefficients().gemm
+    kernel = kernel_of(kernels, precision, block_scaled, fitted)
+    rate = _rate_per_s(device, kernel, precision, rates, anchors)
+    bytes_per_s = memory_gb_per_s(device, rates, anchors) * 1e9 * kernel.bandwidth_share
+    padded, up = padded_rows(rows, touched), (2.0 if gated else 1.0) * np.asarray(intermediate, dtype=np.float64)
+    seconds = np.full(np.shape(rows), kernel.launch_us * 1e-6)
+    for weights in (up * hidden, intermediate * np.asarray(hidden, dtype=np.float64)):
+        held = touched * weights * bytes_per_weight(precision)
+        seconds = seconds + soft_maximum(2.0 * padded * weights / rate, held / bytes_per_s, kernel.sharpness)
+    passed = _ACTIVATION_BYTES * (3.0 * np.asarray(hidden) + 2.0 * up + 2.0 * np.asarray(intermediate))
+    seconds = seconds + elementwise_s(
+        device, (rows if streamed is None else streamed) * passed, anchors=anchors, rates=rates
+    )
     return np.where(rows > 0, seconds, 0.0)
+
+
+def padded_rows(rows: FloatArray, touched: FloatArray) -> FloatArray:
+    """Rows that are multiplied: each touched expert fills whole tiles, the last one half on average [ours]."""
+    tile = np.where(rows <= _SMALL_TILE * touched, _SMALL_TILE, _TILE)
+    padded: FloatArray = np.maximum(touched * tile, rows + touched * tile / 2.0)
+    return padded
+
+
+def kernel_of(
+    kernels: Kernels, precision: str, block_scaled: bool = False, fitted: ExpertCoefficients | None = None
+) -> ExpertKernel:
+    """The coefficients of the kernel that an engine runs for weights of ``precision``."""
+    known = fitted or coefficients().experts
+    if precision in _WEIGHT_ONLY:
+        return known.kernels[_WEIGHT_ONLY[precision][kernels]]
+    kind = _MULTIPLIED.get(precision, "bf16")
+    return known.kernels[f"{kernels}-{kind}{'-block' if block_scaled and kind == 'fp8' else ''}"]
+
+
+def _rate_per_s(
+    device: DeviceSpec, kernel: ExpertKernel, precision: str, rates: GemmCoefficients, anchors: Anchors | None
+) -> float:
+    own = kernel.flop_per_clock_sm * device.sm_count * device.boost_clock_mhz * 1e6
+    sustained = tensor_tflops(device, precision, rates, anchors) * 1e12
+    return float((own**-_RATE_SHARPNESS + sustained**-_RATE_SHARPNESS) ** (-1.0 / _RATE_SHARPNESS))

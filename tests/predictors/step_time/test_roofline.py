@@ -207,16 +207,6 @@ def test_experts_touched_is_the_mean_of_random_routing(number: int, experts: int
     assert float(roofline.experts_touched(number, experts, top_k)) == pytest.approx(mean, rel=0.03)
 
 
-def test_grouped_products_grow_with_tokens_imbalance_and_local_experts() -> None:
-    counts = np.array([1, 4, 16, 64, 256, 1024, 4096])
-    times = roofline.grouped_gemm_s(H100, counts, 128, 8, 1536, 2048)
-    assert np.all(np.diff(times) > 0)
-    assert np.all(roofline.grouped_gemm_s(H100, counts, 128, 8, 1536, 2048, imbalance=1.5) >= times)
-    assert np.all(roofline.grouped_gemm_s(H100, counts, 128, 8, 1536, 2048, local_experts=16) < times)
-    one_expert = float(roofline.grouped_gemm_s(H100, 4096, 1, 1, 8192, 8192))
-    assert one_expert == pytest.approx(float(roofline.gemm_s(H100, 4096, 8192, 8192)), rel=0.25)
-
-
 def test_errors_are_known_for_every_operator_and_grow_with_ignorance() -> None:
     for operator in ("gemm", "prefill_attention", "decode_attention", "elementwise", "links", "experts"):
         assert 0 < roofline.relative_error(operator) < roofline.relative_error(operator, "datasheet")
