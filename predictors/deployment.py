@@ -164,7 +164,11 @@ def slowed(surface: StepSurface, factor: float) -> StepSurface:
     if factor == 1.0:
         return surface
     names = ("tokens_s", "sequences_s", "host_s", "decode_attention_s", "prefill_attention_s", "eager_s")
-    return surface._replace(**{name: getattr(surface, name) * factor for name in names})
+    mixed = surface.mixed_decode_attention_s
+    return surface._replace(
+        **{name: getattr(surface, name) * factor for name in names},
+        mixed_decode_attention_s=None if mixed is None else mixed * factor,
+    )
 
 
 def evidence_of(compiled: Compiled) -> tuple[Evidence, ...]:

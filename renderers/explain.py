@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from renderers.plan_table import alternative, headline, limits, pretty
+from renderers.plan_table import alternative, amount, headline, limits, pretty
 from specs.base import Figure
 from specs.plan import Alternative, ServingPlan
 
@@ -116,7 +116,7 @@ def _bounds(plan: ServingPlan) -> str:
     parts = []
     for held in why.slo:
         sign = "≥" if held.name.endswith("attainment") else "≤"
-        parts.append(f"{pretty(held.name)} {held.planned:g} {sign} {held.bound:g}")
+        parts.append(f"{pretty(held.name)} {amount(held.name, held.planned)} {sign} {amount(held.name, held.bound)}")
     confidence = f"with {why.confidence:.0%} confidence, " if why.confidence else ""
     binding = f" {pretty(why.binding)} binds: it uses most of its bound." if why.binding else ""
     return (
@@ -129,14 +129,18 @@ def _expected(plan: ServingPlan) -> str:
     expected = plan.expected
     if expected is None:
         return ""
-    parts = [f"{pretty(name)} p99 {_interval(getattr(expected, name).p99)}" for name in ("ttft_s", "tpot_s", "e2e_s")]
-    return f"What is to be expected (90 % interval): {'; '.join(parts)}; attainment {_interval(expected.attainment)}."
+    p99 = {name: getattr(expected, name).p99 for name in ("ttft_s", "tpot_s", "e2e_s")}
+    parts = [f"{pretty(name)} p99 {_interval(name, figure)}" for name, figure in p99.items()]
+    share = _interval("attainment", expected.attainment)
+    return f"What is to be expected (90 % interval): {'; '.join(parts)}; attainment {share}."
 
 
-def _interval(figure: Figure | None) -> str:
+def _interval(name: str, figure: Figure | None) -> str:
     if figure is None:
         return "undefined"
-    return f"{figure.value:g}" + ("" if figure.low is None else f" ({figure.low:g} – {figure.high:g})")
+    if figure.low is None or figure.high is None:
+        return amount(name, figure.value)
+    return f"{amount(name, figure.value)} ({amount(name, figure.low)} – {amount(name, figure.high)})"
 
 
 def _headroom(plan: ServingPlan) -> str:

@@ -117,10 +117,8 @@ def _of_classes(bounds: dict[str, BoundHeld]) -> Iterator[str]:
     for name, held in bounds.items():
         if name.split(".")[0] in METRICS or name == "attainment":
             continue
-        is_share = name.endswith("attainment")
-        planned = f"{held.planned:.2%}" if is_share else _time(held.planned)
-        bound = f"≥ {held.bound:g}" if is_share else f"≤ {_time(held.bound)}"
-        yield f"  {pretty(name):<32}{planned:>9}   {bound}"
+        sign = "≥" if name.endswith("attainment") else "≤"
+        yield f"  {pretty(name):<32}{amount(name, held.planned):>9}   {sign} {amount(name, held.bound)}"
 
 
 def _bound(mine: list[BoundHeld]) -> str:
@@ -140,6 +138,11 @@ def _interval(values: Percentiles, held: BoundHeld) -> str:
 
 def _seconds(figure: Figure | None) -> str:
     return "–" if figure is None else _time(figure.value)
+
+
+def amount(name: str, value: float) -> str:
+    """The value of a bounded figure with its unit: a share for attainment, else seconds or milliseconds."""
+    return f"{value:.4g}" if name.endswith("attainment") else _time(value)
 
 
 def _time(seconds: float) -> str:
@@ -168,7 +171,7 @@ def _binding(plan: ServingPlan) -> str:
     held = next((one for one in why.slo if one.name == why.binding), None)
     text = why.binding or ""
     if held is not None:
-        text = f"{pretty(held.name)} {held.planned:g} of {held.bound:g}"
+        text = f"{pretty(held.name)} {amount(held.name, held.planned)} of {amount(held.name, held.bound)}"
     at, ratio = why.load.get("binding_burst_from_s"), why.load.get("binding_burst_rate_to_mean")
     if isinstance(at, float) and isinstance(ratio, float):
         window = float(why.load.get("binding_burst_s", 60.0))

@@ -133,8 +133,11 @@ def reason(question: Question, best: Trial, tally: Tally) -> str:
     parts = [f"{describe(best.decision)} holds every bound ({best.verdict.worst.text} at the upper end)"]
     failed = cheaper_failed(question, best, tally)
     if failed:
-        all_ = f"all {len(failed)} cheaper candidates" if len(failed) > 1 else "the one cheaper candidate"
-        parts.append(f"{all_} that closed forms left open fail, {describe(failed[-1].decision)} last")
+        last = describe(failed[-1].decision)
+        if len(failed) == 1:
+            parts.append(f"the one cheaper candidate that closed forms left open fails: {last}")
+        else:
+            parts.append(f"all {len(failed)} cheaper candidates that closed forms left open fail, {last} last")
     else:
         parts.append("closed forms rule out everything cheaper")
     return "; ".join(parts)
