@@ -54,6 +54,7 @@ def cpi(
     window: Annotated[float, typer.Option(metavar="SECONDS", help="Length of one window.")] = 10.0,
     every: Annotated[float, typer.Option(metavar="SECONDS", help="One window in so much time.")] = 60.0,
     windows: Annotated[int, typer.Option(min=1, help="How many windows.")] = 5,
+    store: Store = None,
     output: Output = None,
     write: Write = None,
     force: Force = False,
@@ -61,16 +62,19 @@ def cpi(
 ) -> None:
     """Count cycles per instruction of processes, cgroups or containers, with what else holds them up.
 
-    Without hardware counters it says why, and measures CPU use, throttling, pressure, steal and waiting.
+    Without hardware counters it says why, and measures CPU use, throttling, pressure, steal and waiting. The
+    profile goes into the store.
 
     Example: tonnage profile cpi --cgroup 'kubepods.slice/*/*.scope' --windows 10 -w cpi.yaml
     """
+    from cli.keeping import keeper
     from cli.output import emit, progress, refuse_overwrite, say
     from profilers.cpi import Schedule, profile_cpi, recorded_cpi
     from renderers.cpi import cpi_table, missing_text
     from specs.errors import InputError
 
     refuse_overwrite(write, force)
+    keep = keeper(store, quiet=quiet)
     if recorded:
         if pid or cgroup or container:
             raise InputError(
@@ -88,6 +92,7 @@ def cpi(
                 on_progress=on_progress,
             )
     emit(found, lambda: cpi_table(found), output=output, write=write, force=force, quiet=quiet)
+    keep(found)
 
 
 @app.command()

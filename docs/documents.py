@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from specs.base import Document
 from specs.check import CheckReport
 from specs.cluster import Cluster
+from specs.cpi import CpiProfile
 from specs.deployment import Deployment
 from specs.device import Device
 from specs.estimate import MemoryEstimate
@@ -26,7 +27,7 @@ from specs.workload import Workload
 
 KINDS: tuple[type[Document], ...] = (
     Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
-    HostProfile, GpuProfile, Device, Model,
+    HostProfile, GpuProfile, CpiProfile, Device, Model,
 )  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",

@@ -56,7 +56,8 @@ def missing_text(missing: Sequence[MissingFigure]) -> str:
 def _head(profile: CpiProfile, windows: int) -> Text:
     spec = profile.spec
     where = f" on {spec.cpu}, {spec.cpus} CPUs" if spec.cpu else ""
-    when = f"; {windows} windows of {spec.window_s:g} s, one in {spec.every_s:g} s" if spec.window_s else ""
+    many = "1 window" if windows == 1 else f"{windows} windows"
+    when = f"; {many} of {spec.window_s:g} s, one in {spec.every_s:g} s" if spec.window_s else ""
     how = "no hardware counters" if spec.source == "none" else f"counted by {spec.source}"
     return Text(f"{profile.metadata.name}{where}: {how}{when}", style="bold")
 

@@ -96,6 +96,7 @@ class CpiProfileSpec(Spec):
     source: Source
     cpu: str | None = None
     cpus: int | None = None
+    fingerprint: str | None = None  # of the host, equal for machines of the same make
     machine: Machine = Machine()
     window_s: Positive | None = None  # as asked for
     every_s: Positive | None = None

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 import statistics
-import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from profilers.cpi.causes import OTHER_FIGURES
-from profilers.cpi.cgroup import PROC
 from profilers.cpi.pressure import limit_cores
 from profilers.cpi.sampling import Sampled, Schedule, Tally, counted
 from profilers.cpi.surveying import Watch, missing_counters
+from profilers.host.reading import host_fingerprint, read_host, this_machine
 from profilers.importers.perf_stat import Recording
 from specs.base import Metadata
 from specs.cpi import CpiProfile, CpiProfileSpec, CpiTarget, CpiWindow, MissingFigure, Source, Spread
 from specs.profile import Machine
 
 NOT_SUMMED = ("started", "window_s", "counted_share")
-SHA_CHARACTERS = 16
 
 
 def profile_of(sampled: Sampled, schedule: Schedule) -> CpiProfile:
     """Return the document of measured windows."""
     watches = [tally.watch for tally in sampled.tallies]
     targets = tuple(map(_target, sampled.tallies))
+    host = read_host()
     spec = CpiProfileSpec(
-        source=source_of(watches), cpu=cpu_model(), cpus=os.cpu_count(), machine=_machine(schedule, targets),
-        window_s=schedule.window_s, every_s=schedule.every_s, targets=targets,
+        source=source_of(watches), cpu=host.cpu.model, cpus=os.cpu_count(), fingerprint=host_fingerprint(host),
+        machine=_machine(schedule, targets), window_s=schedule.window_s, every_s=schedule.every_s, targets=targets,
         missing=(*missing_counters(watches), *_missing_others(targets)), overhead=sampled.overhead,
         notes=sampled.notes,
     )  # fmt: skip
@@ -68,15 +64,6 @@ def recorded_profile(name: str, recordings: Sequence[Recording], targets: Sequen
     source: Source = "perf stat" if recordings else "perfspect"
     spec = CpiProfileSpec(source=source, targets=found, missing=_missing_recorded(recordings))
     return CpiProfile(metadata=Metadata(name=name), spec=spec)
-
-
-def cpu_model(proc: Path = PROC) -> str:
-    """Return the CPU's model as the kernel names it; a CPI holds for that model."""
-    for line in (proc / "cpuinfo").read_text().splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "cpu model", "CPU part"):
-            return value.strip()
-    return platform.machine()
 
 
 def _target(tally: Tally) -> CpiTarget:
@@ -122,10 +109,8 @@ def _missing_others(targets: Sequence[CpiTarget]) -> Iterable[MissingFigure]:
 
 
 def _machine(schedule: Schedule, targets: Sequence[CpiTarget]) -> Machine:
+    """Return where this was measured, with the typical spread of the CPI between windows as its noise."""
     spreads = [target.summary["cpi"] for target in targets if "cpi" in target.summary]
     noises = [one.sd / one.mean for one in spreads if one.sd is not None]
-    return Machine(
-        hostname_sha=hashlib.sha256(platform.node().encode()).hexdigest()[:SHA_CHARACTERS],
-        versions={"kernel": platform.release()}, repeats=schedule.windows,
-        noise=statistics.median(noises) if noises else None, date=time.strftime("%Y-%m-%d", time.gmtime()),
-    )  # fmt: skip
+    noise = statistics.median(noises) if noises else None
+    return this_machine("profile cpi").model_copy(update={"repeats": schedule.windows, "noise": noise})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import functools
 import os
 import platform
 import resource
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from profilers.cpi.counts import Counts
 
@@ -105,14 +107,21 @@ def perf_event_open(event: Event, place: Place, leader: int, user_only: bool) ->
         type=event.type, size=ATTRIBUTE_BYTES, config=event.config, read_format=FORMAT, bits=bits
     )  # fmt: skip
     flags = CLOEXEC | (PID_CGROUP if place.cgroup else 0)
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    arguments = (ctypes.c_long(value) for value in (place.pid, place.cpu, leader, flags))
-    handle: int = libc.syscall(ctypes.c_long(number), ctypes.byref(attribute), *arguments)
+    handle: int = _syscall()(number, ctypes.byref(attribute), place.pid, place.cpu, leader, flags)
     if handle < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return handle
+
+
+@functools.cache
+def _syscall() -> Callable[..., int]:
+    """Return the C library's syscall; looked up once, which is most of what opening a counter would cost."""
+    call: Any = ctypes.CDLL(None, use_errno=True).syscall
+    call.restype = ctypes.c_long
+    call.argtypes = (ctypes.c_long, ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_long, ctypes.c_long)
+    found: Callable[..., int] = call
+    return found
 
 
 def accepted(events: Sequence[Event], place: Place) -> Accepted:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from profilers.cpi.causes import INSTEAD, has_pmu, is_hybrid, refused
-from profilers.cpi.cgroup import Mounts
+from profilers.cpi.cgroup import UNIFIED, Cgroup, Mounts
 from profilers.cpi.perf_event import HARDWARE, SOFTWARE, Accepted, Place, Refusal, accepted
 from profilers.cpi.perf_stat import can_count, perf_command
 from profilers.cpi.pressure import threads_of
@@ -18,6 +18,7 @@ from specs.cpi import MissingFigure
 from specs.errors import InputError
 
 ONLINE = Path("/sys/devices/system/cpu/online")
+CPUSETS = ((UNIFIED, "cpuset.cpus.effective"), ("cpuset", "cpuset.effective_cpus"))
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.ENOSYS)  # another program may have the right that this one lacks
 
 
@@ -90,7 +91,7 @@ def places(target: Target) -> Iterator[Place]:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             return
-        yield from (Place(handle, cpu, cgroup=True) for cpu in online_cpus())
+        yield from (Place(handle, cpu, cgroup=True) for cpu in cpus_of(target.cgroup))
 
 
 def leave(taken: Sequence[Place]) -> None:
@@ -99,10 +100,20 @@ def leave(taken: Sequence[Place]) -> None:
         os.close(handle)
 
 
-def online_cpus(path: Path = ONLINE) -> list[int]:
-    """Return the CPUs that are switched on, from a list such as 0-3,8."""
+def cpus_of(cgroup: Cgroup) -> list[int]:
+    """Return the CPUs that are switched on and that the cgroup may run on: the others need no counters."""
+    for hierarchy, name in CPUSETS:
+        folder = cgroup.folder(hierarchy)
+        if folder is not None and (folder / name).exists() and (allowed := listed_cpus(folder / name)):
+            return sorted(set(allowed) & set(listed_cpus(ONLINE)))
+    return listed_cpus(ONLINE)
+
+
+def listed_cpus(path: Path) -> list[int]:
+    """Return the CPUs of a list such as 0-3,8; none of an empty one."""
     found: list[int] = []
-    for part in path.read_text().strip().split(","):
+    text = path.read_text().strip()
+    for part in text.split(",") if text else ():
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)
     return found
@@ -113,7 +124,9 @@ def descriptors(watch: Watch) -> int:
     each = len(watch.counted.events)
     if not each:
         return 0
-    many = sum(1 for _ in threads_of(watch.target)) if watch.target.pid is not None else len(online_cpus())
+    many = (
+        sum(1 for _ in threads_of(watch.target)) if watch.target.pid is not None else len(cpus_of(watch.target.cgroup))
+    )
     return each * many + (watch.target.pid is None)
 
 

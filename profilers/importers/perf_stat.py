@@ -104,7 +104,11 @@ def _json_row(entry: dict[str, Any]) -> Iterator[Row]:
 def _text(text: str, name: str) -> list[Recording]:
     scope, elapsed = SCOPE.search(text), ELAPSED.search(text)
     seconds = number(elapsed["seconds"], "s") if elapsed else None
-    return recordings(_text_rows(text), name, seconds, scope["scope"].strip("'") if scope else "")
+    return recordings(_text_rows(text), name, seconds, _unquoted(scope["scope"]) if scope else "")
+
+
+def _unquoted(scope: str) -> str:
+    return scope[1:-1] if scope.startswith("'") and scope.endswith("'") else scope
 
 
 def _text_rows(text: str) -> Iterator[Row]:

@@ -15,12 +15,18 @@ RECORDED = "name,cycles,instructions,cache-misses\nweb,3000,2000,4\ndb,2000,2000
 QUICK = ("--window", "0.05", "--every", "0.1", "--windows", "2")
 
 
-def test_a_process_is_measured_and_written(tonnage: Tonnage, folder: Path) -> None:
+@pytest.fixture(autouse=True)
+def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TONNAGE_STORE", str(folder / "store.db"))
+
+
+def test_a_process_is_measured_written_and_stored(tonnage: Tonnage, folder: Path) -> None:
     result = tonnage("profile", "cpi", "--pid", str(os.getpid()), *QUICK, "-w", "cpi.yaml")
     assert result.exit_code == 0
     found = read_document(folder / "cpi.yaml", CpiProfile)
     assert [len(target.windows) for target in found.spec.targets] == [2]
     assert found.spec.targets[0].summary["cpu_cores"].mean >= 0
+    assert "CpiProfile" in tonnage("store", "list", "-o", "json").stdout
     if found.spec.source == "none":
         assert "not measured: cycles" in result.stderr
         assert "cpi" not in found.spec.targets[0].summary

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
+import resource
 import struct
 import time
 from collections.abc import Sequence
@@ -109,7 +111,7 @@ def test_a_process_that_is_gone_is_left_out() -> None:
 
 
 def test_a_machine_whose_call_number_is_unknown_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perf_event.platform, "machine", lambda: "vax")
+    monkeypatch.setattr(platform, "machine", lambda: "vax")
     with pytest.raises(OSError, match="vax") as caught:
         perf_event.perf_event_open(SOFTWARE[0], Place(0), -1, False)
     assert caught.value.errno == errno.ENOSYS
@@ -195,5 +197,5 @@ def test_a_refusal_half_way_closes_what_was_opened(monkeypatch: pytest.MonkeyPat
 
 def test_the_budget_of_descriptors_is_bounded_by_the_limit_and_by_us(monkeypatch: pytest.MonkeyPatch) -> None:
     for soft, budget in ((1024, 960), (10**6, 8192), (10, 0), (-1, 8192)):
-        monkeypatch.setattr(perf_event.resource, "getrlimit", lambda which, soft=soft: (soft, soft))
+        monkeypatch.setattr(resource, "getrlimit", lambda which, soft=soft: (soft, soft))
         assert perf_event.descriptor_budget() == budget

@@ -13,7 +13,7 @@ import pytest
 
 from profilers.cpi import document, perf_event, sampling, surveying
 from profilers.cpi import profile_cpi as measure
-from profilers.cpi.cgroup import cgroup_at, read_mounts
+from profilers.cpi.cgroup import cgroup_at
 from profilers.cpi.perf_event import HARDWARE, SOFTWARE, Accepted
 from profilers.cpi.sampling import Clock, Sampled, Schedule, sample
 from profilers.cpi.surveying import Watch, descriptors, turns
@@ -59,7 +59,7 @@ def hardware_watch(host: Host, path: str) -> Watch:
 
 @pytest.fixture
 def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surveying, "online_cpus", lambda: [0, 1])
+    monkeypatch.setattr(surveying, "cpus_of", lambda cgroup: [0, 1])
 
 
 @pytest.mark.usefixtures("two_cpus")
@@ -158,7 +158,7 @@ def test_targets_take_turns_where_descriptors_are_few(tmp_path: Path, monkeypatc
 
 def test_turns_that_do_not_fit_the_period_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = version_2(tmp_path)
-    monkeypatch.setattr(surveying, "online_cpus", lambda: [0])
+    monkeypatch.setattr(surveying, "cpus_of", lambda cgroup: [0])
     monkeypatch.setattr(sampling, "descriptor_budget", lambda: 5)
     watches = [hardware_watch(host, f"g{i}") for i in range(7)]
     with pytest.raises(InputError, match=r"in 7 turns.*do not fit a period of 60 s") as caught:
@@ -176,7 +176,7 @@ def test_a_schedule_that_cannot_be_is_refused(schedule: Schedule) -> None:
 
 def test_a_counter_refused_in_a_window_leaves_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, FakeKernel(RATES, refuses={"instructions": errno.EMFILE}))
-    monkeypatch.setattr(surveying, "online_cpus", lambda: [0])
+    monkeypatch.setattr(surveying, "cpus_of", lambda cgroup: [0])
     (tally,) = run([hardware_watch(version_2(tmp_path), "a")], Schedule(windows=1), Hands()).tallies
     assert tally.windows[0].cpi is None
     assert tally.windows[0].cpu_cores == 0.0
@@ -262,13 +262,32 @@ def test_a_process_needs_a_group_per_thread(spin: Spin) -> None:
 
 def test_the_spread_is_that_of_the_windows() -> None:
     one = document.spread([1.0, 2.0, 4.0])
-    assert (one.mean, one.low, one.high, one.windows) == (pytest.approx(7 / 3), 1.0, 4.0, 3)
+    assert one.mean == pytest.approx(7 / 3)
+    assert (one.low, one.high, one.windows) == (1.0, 4.0, 3)
     assert one.sd == pytest.approx((7 / 3) ** 0.5)
     assert document.spread([1.0]).sd is None
 
 
-def test_the_online_cpus_are_those_of_the_list(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("text", "cpus"), [("0-2,5,8-9\n", [0, 1, 2, 5, 8, 9]), ("3\n", [3]), ("\n", [])])
+def test_a_list_of_cpus_is_read(tmp_path: Path, text: str, cpus: list[int]) -> None:
     path = tmp_path / "online"
-    path.write_text("0-2,5,8-9\n")
-    assert surveying.online_cpus(path) == [0, 1, 2, 5, 8, 9]
-    assert read_mounts() is not None
+    path.write_text(text)
+    assert surveying.listed_cpus(path) == cpus
+
+
+@pytest.mark.parametrize(
+    ("hierarchy", "name", "allowed", "cpus"),
+    [
+        ("unified", "cpuset.cpus.effective", "1-2,9\n", [1, 2]),  # 9 is switched off
+        ("cpuset", "cpuset.effective_cpus", "3\n", [3]),
+        ("unified", "cpuset.cpus.effective", "\n", [0, 1, 2, 3]),
+        ("unified", "cpu.stat", "", [0, 1, 2, 3]),
+    ],
+)
+def test_a_cgroup_is_counted_where_it_may_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hierarchy: str, name: str, allowed: str, cpus: list[int]
+) -> None:
+    host = Host(tmp_path).mount(**{hierarchy: "/"})
+    host.group(hierarchy, "web", {name: allowed})
+    monkeypatch.setattr(surveying, "ONLINE", host.write("online", "0-3\n"))
+    assert surveying.cpus_of(cgroup_at("web", host.mounts)) == cpus
