@@ -18,6 +18,7 @@ from predictors.serving import (
     Speculative,
     StepSurface,
     Transfer,
+    scaled_surface,
     simulate,
 )
 from predictors.serving.measures import Measures, measure
@@ -139,7 +140,7 @@ def serve(
     deployment = compiled.deployment
     check_lengths(requests, compiled.pools[0].limits.max_model_len, limit=compiled.limit)
     pools = tuple(
-        Pool(surface=slowed(pool.surface, time_factor), limits=pool.limits, replicas=pool.replicas)
+        Pool(surface=scaled_surface(pool.surface, time_factor), limits=pool.limits, replicas=pool.replicas)
         for pool in compiled.pools
     )
     draft, admission = deployment.speculative, deployment.admission
@@ -156,18 +157,6 @@ def serve(
             abort_s=admission.client_timeout_s,
         ),
         seed=seed,
-    )
-
-
-def slowed(surface: StepSurface, factor: float) -> StepSurface:
-    """Return ``surface`` with every time multiplied by ``factor``."""
-    if factor == 1.0:
-        return surface
-    names = ("tokens_s", "sequences_s", "host_s", "decode_attention_s", "prefill_attention_s", "eager_s")
-    mixed = surface.mixed_decode_attention_s
-    return surface._replace(
-        **{name: getattr(surface, name) * factor for name in names},
-        mixed_decode_attention_s=None if mixed is None else mixed * factor,
     )
 
 

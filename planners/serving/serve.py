@@ -14,7 +14,17 @@ from planners.serving.candidates import Decision, Layout, Limits, Part
 from planners.serving.question import Question
 from predictors.holes import refuse_holes
 from predictors.memory import MemoryLedger, kv_bytes_per_token, ledger
-from predictors.serving import EarlyStop, EngineLimits, Pool, Requests, Run, StepSurface, Transfer, simulate
+from predictors.serving import (
+    EarlyStop,
+    EngineLimits,
+    Pool,
+    Requests,
+    Run,
+    StepSurface,
+    Transfer,
+    scaled_surface,
+    simulate,
+)
 from predictors.step_time import StepTime, step_time
 from profilers.importers.silicon import profile_for
 from specs.deployment import DeploymentInPlan, Role, Roles
@@ -161,14 +171,6 @@ class Workbench:
         """KV transfer from prefill to decode replicas over the network."""
         per_token = kv_bytes_per_token(self.question.model, "bf16", 1)
         return Transfer(s_per_token=per_token / (max(self.transfer_gb_per_s, 1e-3) * 1e9))
-
-
-def scaled_surface(surface: StepSurface, factor: float) -> StepSurface:
-    """Every time of the surface, host's included, multiplied."""
-    if factor == 1.0:
-        return surface
-    timed = [name for name in surface._fields if name.endswith("_s") and getattr(surface, name) is not None]
-    return surface._replace(**{name: getattr(surface, name) * factor for name in timed})
 
 
 def serve(

@@ -23,7 +23,7 @@ from predictors.serving.engine import (
 )
 from predictors.serving.measures import Distribution, Estimate, Measures, attained, measure
 from predictors.serving.simulation import ReplicaTotals, Run, simulate
-from predictors.serving.surface import StepSurface, check_surface
+from predictors.serving.surface import StepSurface, check_surface, scaled_surface
 
 __all__ = [
     "ClosedLoop",
@@ -47,6 +47,7 @@ __all__ = [
     "histogram_lengths",
     "lognormal_lengths",
     "measure",
+    "scaled_surface",
     "series_arrivals",
     "simulate",
     "synthesize",

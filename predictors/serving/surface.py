@@ -58,6 +58,14 @@ class StepSurface(NamedTuple):
     """[B, C] decode attention in a step that also prefills; None: as without."""
 
 
+def scaled_surface(surface: StepSurface, factor: float) -> StepSurface:
+    """Return ``surface`` with every time, the host's included, multiplied by ``factor``."""
+    if factor == 1.0:
+        return surface
+    timed = [name for name in surface._fields if name.endswith("_s") and getattr(surface, name) is not None]
+    return surface._replace(**{name: getattr(surface, name) * factor for name in timed})
+
+
 def check_surface(surface: StepSurface, *, max_num_seqs: int, max_num_batched_tokens: int) -> None:
     """Raise InputError when a table is too short, misshapen, negative or not finite."""
     _check_length("tokens_s", surface.tokens_s, max_num_batched_tokens)
