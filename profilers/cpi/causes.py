@@ -16,6 +16,7 @@ NO_PMU_CURE = (
     "vpmc.enable); until then plan by pressure and throttling."
 )
 NOT_PSI = "Boot with psi=1 and a kernel of 4.20 or later (CONFIG_PSI); on cgroup 1 the kernel has none by group."
+TWO_KINDS = 0  # in the place of an errno: a CPU with two kinds of cores was not asked
 OTHER_FIGURES: dict[str, tuple[str, str]] = {
     "cpu_pressure": ("the kernel keeps no pressure stalls for it", NOT_PSI),
     "memory_pressure": ("the kernel keeps no pressure stalls for it", NOT_PSI),
@@ -55,7 +56,7 @@ def paranoid_level(proc: Path = PROC) -> str:
 def refused(refusal: Refusal, *, proc: Path = PROC, sys: Path = SYS) -> MissingFigure:
     """Say why the kernel refused a counter and what cures it."""
     cause, cure = cause_and_cure(refusal.code, proc=proc, sys=sys)
-    name = errno.errorcode.get(refusal.code, str(refusal.code))
+    name = errno.errorcode.get(refusal.code, str(refusal.code)) if refusal.code != TWO_KINDS else None
     return MissingFigure(quantity=refusal.event.name, cause=cause, cure=cure, error=name)
 
 
@@ -73,6 +74,10 @@ def cause_and_cure(code: int, *, proc: Path = PROC, sys: Path = SYS) -> tuple[st
             "add CAP_PERFMON and a seccomp profile that allows perf_event_open.",
         )
     causes = {
+        TWO_KINDS: (
+            "the CPU has two kinds of cores, whose counters one call does not add up",
+            "Install `perf`, which counts on both and is then used.",
+        ),
         errno.EBADF: (
             "its folder is no cgroup of the perf_event hierarchy",
             "Mount cgroup 2, or perf_event of version 1: `mount -t cgroup -o perf_event none DIR`.",

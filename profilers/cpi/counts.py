@@ -11,11 +11,13 @@ LEAST_COUNTED_SHARE = 0.01  # ours: below it a scaled count is mostly extrapolat
 class Counts:
     """Counts by name, scaled for multiplexing: cycles, instructions, llc_misses, stalled_cycles, task_clock_s, …
 
-    ``counted_share``: part of the target's CPU time in which they counted, where known.
+    ``counted_share``: part of the target's CPU time in which they counted, where known. ``user_only``: without the
+    kernel's time.
     """
 
     values: dict[str, float] = field(default_factory=dict)
     counted_share: float | None = None
+    user_only: bool = False
 
     @property
     def trusted(self) -> bool:

@@ -27,8 +27,8 @@ def profile_of(sampled: Sampled, schedule: Schedule) -> CpiProfile:
     spec = CpiProfileSpec(
         source=source_of(watches), cpu=host.cpu.model, cpus=os.cpu_count(), fingerprint=host_fingerprint(host),
         machine=_machine(schedule, targets), window_s=schedule.window_s, every_s=schedule.every_s, targets=targets,
-        missing=(*missing_counters(watches), *_missing_others(targets)), overhead=sampled.overhead,
-        notes=sampled.notes,
+        missing=(*missing_counters(watches), *_refused_by_perf(sampled.tallies), *_missing_others(targets)),
+        overhead=sampled.overhead, notes=sampled.notes,
     )  # fmt: skip
     return CpiProfile(metadata=Metadata(name=f"cpi-{targets[0].name.strip('/') or 'machine'}"), spec=spec)
 
@@ -72,7 +72,7 @@ def _target(tally: Tally) -> CpiTarget:
         notes.append(f"throttling and pressure are those of its cgroup {target.cgroup.path}")
     return CpiTarget(
         name=target.name, target=target.kind, cgroup=target.cgroup.path, limit_cores=limit_cores(target.cgroup),
-        user_only=tally.watch.counted.user_only, vanished=tally.vanished, summary=summary(tally.windows),
+        user_only=tally.user_only, vanished=tally.vanished, summary=summary(tally.windows),
         windows=tuple(tally.windows), notes=tuple(notes),
     )  # fmt: skip
 
@@ -80,18 +80,28 @@ def _target(tally: Tally) -> CpiTarget:
 def _recorded(group: Sequence[Recording]) -> CpiTarget:
     windows = tuple(CpiWindow(window_s=one.window_s or None, **counted(one.gathered.counts)) for one in group)
     scopes = {one.scope for one in group if one.scope}
+    user_only = any(one.gathered.counts.user_only for one in group)
     return CpiTarget(
-        name=group[0].name, target="recorded", user_only=any(one.gathered.user_only for one in group), windows=windows,
-        summary=summary(windows), notes=tuple(f"perf counted: {scope}" for scope in sorted(scopes)),
+        name=group[0].name, target="recorded", user_only=user_only, windows=windows, summary=summary(windows),
+        notes=tuple(f"perf counted: {scope}" for scope in sorted(scopes)),
     )  # fmt: skip
 
 
 def _missing_recorded(recordings: Sequence[Recording]) -> tuple[MissingFigure, ...]:
-    names: dict[tuple[str, str], list[str]] = {}
-    for one in recordings:
-        for quantity, why in one.gathered.refused.items():
-            names.setdefault((quantity, why), []).append(one.name)
     cure = "See why with `tonnage profile cpi` on the machine that recorded it."
+    return _perf_says([(one.name, one.gathered.refused) for one in recordings], cure)
+
+
+def _refused_by_perf(tallies: Sequence[Tally]) -> tuple[MissingFigure, ...]:
+    cure = "See `perf list` for what this CPU counts; the other counters stand."
+    return _perf_says([(tally.watch.target.name, tally.refused_by_perf) for tally in tallies], cure)
+
+
+def _perf_says(refused: Iterable[tuple[str, dict[str, str]]], cure: str) -> tuple[MissingFigure, ...]:
+    names: dict[tuple[str, str], list[str]] = {}
+    for name, reasons in refused:
+        for quantity, why in reasons.items():
+            names.setdefault((quantity, why), []).append(name)
     return tuple(
         MissingFigure(quantity=quantity, cause=f"perf says {why}", cure=cure, targets=tuple(dict.fromkeys(whom)))
         for (quantity, why), whom in names.items()

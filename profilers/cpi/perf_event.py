@@ -225,7 +225,10 @@ def read_groups(groups: Sequence[Group]) -> Counts | None:
 
 def _read(group: Group) -> tuple[int, int, tuple[int, ...]]:
     """Return ns enabled, ns counted and the raw counts: the kernel gives 24 bytes and 8 more per counter."""
-    data = os.read(group.handles[0], HEADER.size + 8 * len(group.handles))
+    size = HEADER.size + 8 * len(group.handles)
+    data = os.read(group.handles[0], size)
+    if len(data) < size:  # its CPU was switched off
+        return 0, 0, (0,) * len(group.handles)
     _, enabled, running = HEADER.unpack_from(data)
     return enabled, running, struct.unpack_from(f"={len(group.handles)}Q", data, HEADER.size)
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from profilers.cpi.cgroup import Mounts
-from profilers.cpi.counts import Counts
 from profilers.cpi.targets import Target
 from profilers.importers.perf_events import Gathered
 from profilers.importers.perf_stat import json_rows, recordings
@@ -27,8 +26,8 @@ def perf_command() -> str | None:
 def can_count(target: Target, mounts: Mounts) -> bool:
     """Whether perf counts cycles and instructions of ``target``, found out by a trial of 20 ms."""
     counting = Counting([target], mounts, TRIAL_S)
-    values = counting.finish().get(target.name)
-    return values is not None and {"cycles", "instructions"} <= values.values.keys()
+    found = counting.finish().get(target.name)
+    return found is not None and {"cycles", "instructions"} <= found.counts.values.keys()
 
 
 class Counting:
@@ -53,13 +52,13 @@ class Counting:
                 run.kill()
                 run.communicate()
 
-    def finish(self) -> dict[str, Counts]:
+    def finish(self) -> dict[str, Gathered]:
         """Wait for perf and return what it counted by the names of the targets; what it could not is left out."""
-        found: dict[str, Counts] = {}
+        found: dict[str, Gathered] = {}
         for target, run in self._runs:
             for one in self._output(run, target.name if target else ""):
                 name = target.name if target else self._names.get(one[0], one[0])
-                found[name] = one[1].counts
+                found[name] = one[1]
         self.stop()
         return found
 
@@ -77,7 +76,8 @@ def relative(target: Target, mounts: Mounts) -> str:
     folder = target.cgroup.counted
     roots = [mount.folder for mount in mounts.values() if folder and folder.is_relative_to(mount.folder)]
     best = max(roots, key=lambda root: len(root.parts), default=Path("/"))
-    return str(folder.relative_to(best)) if folder else target.cgroup.path.lstrip("/")
+    below = str(folder.relative_to(best)) if folder else target.cgroup.path.lstrip("/")
+    return "/" if below in (".", "") else below
 
 
 def _start(arguments: list[str]) -> subprocess.Popen[str]:

@@ -26,6 +26,7 @@ from profilers.cpi.perf_stat import Counting
 from profilers.cpi.pressure import Reading, between, read
 from profilers.cpi.surveying import Watch, descriptors, leave, places, turns
 from profilers.cpi.targets import VanishedError
+from profilers.importers.perf_events import Gathered
 from specs.cpi import CpiWindow, Overhead
 from specs.errors import InputError
 
@@ -72,6 +73,8 @@ class Tally:
     windows: list[CpiWindow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     vanished: bool = False
+    user_only: bool = False
+    refused_by_perf: dict[str, str] = field(default_factory=dict)
 
     def note(self, text: str) -> None:
         """Keep a note once."""
@@ -186,14 +189,14 @@ class _Run:
         finally:
             leave(taken)
 
-    def _close(self, tally: Tally, one: _Open, began_s: float, by_perf: Counts | None) -> None:
+    def _close(self, tally: Tally, one: _Open, began_s: float, by_perf: Gathered | None) -> None:
         try:
             after = read(tally.watch.target, self._clock.steady)
             figures = between(one.before, after)
         except VanishedError as gone:
             self._lost(tally, gone)
             return
-        counts = by_perf if tally.watch.by_perf else read_groups(one.groups)
+        counts = _counts(tally, one, by_perf)
         if tally.watch.has_cpi and (counts is None or not counts.trusted):
             _fewer_counters(tally)
         window_s, counts_told = after.at_s - one.before.at_s, counted(counts, tally.watch.has_cpi)
@@ -203,6 +206,18 @@ class _Run:
     def _lost(self, tally: Tally, gone: VanishedError) -> None:
         tally.vanished = True
         tally.note(f"{gone}; {len(tally.windows)} of {self._schedule.windows} windows were measured before")
+
+
+def _counts(tally: Tally, one: _Open, by_perf: Gathered | None) -> Counts | None:
+    """Return the counts of a window, either way, and keep in ``tally`` what they leave out."""
+    if not tally.watch.by_perf:
+        tally.user_only = tally.watch.counted.user_only
+        return read_groups(one.groups)
+    if by_perf is None:
+        return None
+    tally.user_only |= by_perf.counts.user_only
+    tally.refused_by_perf.update(by_perf.refused)
+    return by_perf.counts
 
 
 def utc(wall_s: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from profilers.cpi.causes import INSTEAD, has_pmu, is_hybrid, refused
+from profilers.cpi.causes import INSTEAD, TWO_KINDS, has_pmu, is_hybrid, refused
 from profilers.cpi.cgroup import UNIFIED, Cgroup, Mounts
 from profilers.cpi.perf_event import HARDWARE, SOFTWARE, Accepted, Place, Refusal, accepted
 from profilers.cpi.perf_stat import can_count, perf_command
@@ -61,7 +61,7 @@ def _watch(target: Target) -> Watch:
     try:
         hardware = accepted(HARDWARE, with_place)
         if is_hybrid():
-            hardware = Accepted((), tuple(Refusal(event, errno.ENOSYS) for event in HARDWARE))
+            hardware = Accepted((), tuple(Refusal(event, TWO_KINDS) for event in HARDWARE))
         counted = hardware if hardware.has_cpi else accepted(SOFTWARE, with_place)
     finally:
         leave([with_place])

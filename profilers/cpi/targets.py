@@ -15,10 +15,12 @@ from profilers.cpi.cgroup import PROC, Cgroup, Mounts, all_cgroups, cgroup_at, c
 from specs.errors import InputError, MissingHardwareError
 
 CONTAINER_ID = re.compile(r"(?:^|[-:])([0-9a-f]{32,64})(?:\.scope)?$")  # docker-<id>.scope, cri-containerd-…, <id>
+MONITOR = "conmon"  # podman and CRI-O name the cgroup of a container's monitor by its id too
 SHORT_ID = re.compile(r"[0-9a-f]{6,64}")
 RUNTIMES = ("docker", "podman", "nerdctl")
 RUNTIME_WAIT_S = 5.0
 SHOWN = 5
+ENDED = ("Z", "X")  # states of a process that has ended and was not yet waited for [std: proc_pid_stat(5)]
 START_FIELD = 19  # of /proc/PID/stat, counted from the state that follows the name. [std: proc_pid_stat(5)]
 
 
@@ -45,10 +47,10 @@ class Target:
 def identity(pid: int | None, cgroup: Cgroup, proc: Path = PROC) -> str:
     """Return what a process's number or a cgroup's path cannot tell: when it started, or which folder it is."""
     try:
-        if pid is not None:
-            return stat_fields(pid, proc)[START_FIELD]
+        if pid is not None and (fields := stat_fields(pid, proc))[0] not in ENDED:
+            return fields[START_FIELD]
         folder = cgroup.any_folder
-        if folder is not None:
+        if pid is None and folder is not None:
             return str(os.stat(folder).st_ino)
     except OSError:
         pass
@@ -129,7 +131,7 @@ def _containers_of(start: str, mounts: Mounts) -> dict[str, str]:
     found: dict[str, str] = {}
     for folder, path in sorted(all_cgroups(mounts), key=lambda entry: entry[1].count("/")):
         match = CONTAINER_ID.search(folder)
-        if match and match[1].startswith(start):
+        if match and match[1].startswith(start) and MONITOR not in folder:
             found.setdefault(match[1], path)
     return found
 

@@ -44,7 +44,6 @@ class Gathered:
 
     counts: Counts
     refused: dict[str, str]
-    user_only: bool
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def gather(rows: Iterable[Row]) -> Gathered:
             user_only |= bool(chosen) and all(one.key[1] == "u" for one in chosen)
         if not chosen:
             refused.update((name, one.row.why) for one in known if one.name == name)
-    return Gathered(Counts(values, min(shares, default=None)), refused, user_only)
+    return Gathered(Counts(values, min(shares, default=None), user_only), refused)
 
 
 def _spelled(row: Row) -> list[tuple[str, int, str, str]]:

@@ -32,18 +32,28 @@ def open_descriptors() -> set[str]:
     return set(os.listdir("/proc/self/fd"))
 
 
-def count_software(places: Sequence[Place], seconds: float) -> tuple[dict[str, float], float]:
+def assert_the_task_clock_is_that_of_schedstat(places: Sequence[Place], pids: Sequence[int]) -> None:
+    """Count for 0.4 s: what was used while counting ≤ task clock ≤ what was used from before until after."""
+
+    def used_s() -> float:
+        return sum(map(cpu_seconds, pids))
+
     groups = perf_event.open_groups(Accepted(SOFTWARE, ()), places)
     try:
-        began = time.monotonic()
+        before = used_s()
         perf_event.switch(groups, on=True)
-        time.sleep(seconds)
+        within = used_s()
+        time.sleep(0.4)
+        within = used_s() - within
         perf_event.switch(groups, on=False)
+        before = used_s() - before
         counts = perf_event.read_groups(groups)
     finally:
         perf_event.close_groups(groups)
     assert counts is not None
-    return counts.values, time.monotonic() - began
+    assert within > 0
+    # schedstat moves in ticks of the scheduler, up to 10 ms per process
+    assert within - 0.02 <= counts.values["task_clock_s"] <= before + 0.02
 
 
 def software_or_skip(place: Place) -> None:
@@ -59,11 +69,7 @@ def cpu_seconds(pid: int) -> float:
 def test_the_real_kernel_counts_another_process_as_schedstat_does(spin: Spin) -> None:
     pid = spin()
     software_or_skip(Place(pid))
-    before = cpu_seconds(pid)
-    values, wall_s = count_software([Place(pid)], 0.4)
-    truth = cpu_seconds(pid) - before
-    assert 0 < values["task_clock_s"] <= wall_s
-    assert values["task_clock_s"] == pytest.approx(truth, rel=0.15, abs=0.02)
+    assert_the_task_clock_is_that_of_schedstat([Place(pid)], [pid])
 
 
 def test_the_real_kernel_counts_a_cgroup_on_every_cpu(spin: Spin, make_cgroup: MakeCgroup) -> None:
@@ -75,12 +81,9 @@ def test_the_real_kernel_counts_a_cgroup_on_every_cpu(spin: Spin, make_cgroup: M
     try:
         places = [Place(handle, cpu, cgroup=True) for cpu in range(os.cpu_count() or 1)]
         software_or_skip(places[0])
-        before = sum(map(cpu_seconds, pids))
-        values, _ = count_software(places, 0.4)
-        truth = sum(map(cpu_seconds, pids)) - before
+        assert_the_task_clock_is_that_of_schedstat(places, pids)
     finally:
         os.close(handle)
-    assert values["task_clock_s"] == pytest.approx(truth, rel=0.15, abs=0.02)
 
 
 def test_the_real_kernel_says_which_hardware_counter_it_has_not() -> None:
@@ -185,6 +188,15 @@ def test_an_optional_counter_that_is_refused_leaves_the_others(monkeypatch: pyte
     assert [event.name for event in found.events] == ["cycles", "instructions", "llc_misses"]
     assert [(one.event.name, one.code) for one in found.refused] == [("stalled_cycles", errno.ENOENT)]
     assert found.has_cpi
+
+
+def test_a_group_whose_cpu_was_switched_off_adds_nothing() -> None:
+    reader, writer = os.pipe()
+    os.close(writer)
+    counts = perf_event.read_groups([Group((HARDWARE[0],), (reader,))])
+    os.close(reader)
+    assert counts is not None
+    assert (counts.values, counts.counted_share) == ({"cycles": 0.0}, None)
 
 
 def test_a_refusal_half_way_closes_what_was_opened(monkeypatch: pytest.MonkeyPatch) -> None:

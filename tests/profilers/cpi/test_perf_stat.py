@@ -72,10 +72,25 @@ def test_perf_counts_processes_one_by_one_and_cgroups_together(
         assert [window.llc_mpki for window in target.windows] == pytest.approx([5.0, 5.0])
         assert [window.counted_share for window in target.windows] == pytest.approx([0.8, 0.8])
         assert target.windows[0].stalled_cycles is None
+        assert not target.user_only
+    assert [(one.quantity, one.cause) for one in found.spec.missing if one.quantity == "stalled_cycles"] == [
+        ("stalled_cycles", "perf says <not counted>")
+    ]
     calls = (perf / "calls").read_text().splitlines()
     assert sum("--for-each-cgroup" in call for call in calls) == 1 + 2  # the trial and one per window
     assert sum(f"-p {pid}" in call for call in calls) == 1 + 2
     assert f"{folders[0].name},{folders[1].name}" in calls[-1] + calls[-2]
+
+
+def test_what_perf_counts_in_user_mode_alone_is_marked(perf: Path, spin: Spin, monkeypatch: pytest.MonkeyPatch) -> None:
+    deny(monkeypatch)
+    text = (perf / "plain").read_text()
+    for event in COUNTS:
+        text = text.replace(f'"{event}"', f'"{event}:u"')
+    (perf / "plain").write_text(text)
+    (target,) = profile_cpi(pids=[spin()], schedule=Schedule(0.1, 0.1, 1)).spec.targets
+    assert target.user_only
+    assert target.windows[0].cpi == pytest.approx(3.0)
 
 
 def test_where_perf_cannot_count_either_the_refusal_stands(

@@ -88,6 +88,12 @@ def test_what_is_not_there_is_refused(host: Host, asked: dict[str, list[str]], t
     assert caught.value.cure
 
 
+def test_the_monitor_of_a_container_is_not_the_container(host: Host) -> None:
+    host.group("unified", f"libpod-conmon-{CRI}.scope")
+    (one,) = found(host, containers=["ab99" + "ff"])
+    assert one.cgroup.path == f"/{PODS}"
+
+
 def test_an_id_that_several_containers_begin_with_is_refused(host: Host) -> None:
     host.group("unified", f"system.slice/docker-{'ab12cd' + 'e' * 58}.scope")
     with pytest.raises(InputError, match="2 containers match"):

@@ -55,7 +55,7 @@ def test_text_gives_counts_shares_scope_and_what_is_missing(tmp_path: Path) -> N
     assert one.gathered.counts.values == pytest.approx(COUNTS)
     assert one.gathered.counts.counted_share == pytest.approx(0.7999)
     assert one.gathered.refused == {"stalled_cycles": "<not supported>"}
-    assert one.gathered.user_only
+    assert one.gathered.counts.user_only
     assert (one.name, one.scope, one.window_s) == ("web", "process id '4711'", 10.003475189)
 
 
@@ -198,9 +198,9 @@ def test_events_are_known_by_their_base_name(event: str, expected: tuple[str, in
 def test_modes_add_up_only_where_the_whole_was_not_counted() -> None:
     both = [Row("cycles:u", 60.0), Row("cycles:k", 40.0)]
     assert gather(both).counts.values == {"cycles": 100.0}
-    assert not gather(both).user_only
+    assert not gather(both).counts.user_only
     assert gather([*both, Row("cycles", 101.0)]).counts.values == {"cycles": 101.0}
-    assert gather(both[:1]).user_only
+    assert gather(both[:1]).counts.user_only
 
 
 def test_pmus_and_cpus_add_up_and_repeats_do_not() -> None:
