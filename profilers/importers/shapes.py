@@ -13,6 +13,7 @@ class Shapes:
     """GEMMs by operator as (axis, ((n, k), …), precision or None for the weights'), and the attention heads.
 
     ``heads`` is 0 where the model's attention is of several kinds or latent: such tables are not keyed by heads.
+    Layers that differ in their window alone share the products of attention.
     """
 
     gemms: dict[Operator, tuple[Axis, tuple[tuple[int, int], ...], str | None]]
@@ -24,9 +25,11 @@ class Shapes:
 def shapes_of(model: ModelSpec, tp: int) -> Shapes:
     """Shapes of ``model`` split over ``tp`` GPUs [std: column split of QKV, gate and up; row split of the others]."""
     attention = model.attention[0]
-    plain = len(model.attention) == 1 and attention.kind == "gqa" and attention.window_tokens is None
+    widths = {(each.kind, each.heads, each.kv_heads, each.head_dim, each.value_head_dim) for each in model.attention}
+    alike = len(widths) == 1 and attention.kind == "gqa"
+    plain = alike and len(model.attention) == 1 and attention.window_tokens is None
     gemms: dict[Operator, tuple[Axis, tuple[tuple[int, int], ...], str | None]] = {}
-    if plain:
+    if alike:
         heads, kv_heads = attention.heads // tp, max(1, attention.kv_heads // tp)
         value = attention.value_head_dim or attention.head_dim
         width = heads * attention.head_dim + kv_heads * (attention.head_dim + value)
