@@ -9,13 +9,14 @@ UV ?= $(shell command -v uv || echo $(BIN)/uv)
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --extra dev
 
-.PHONY: help demo test lint docs pytest test-extras bench lock clean
+.PHONY: help demo test lint docs pytest test-extras bench examples lock clean
 
 help:
 	@echo "make demo         create .venv, install, and plan the bundled sample"
 	@echo "make test         create .venv, lint, check types and arrows, build the docs, run the tests"
 	@echo "make test-extras  the tests that need the optional dependencies, in .venv-extras"
 	@echo "make bench        run every benchmark and write docs/evidence.md"
+	@echo "make examples     write the transcripts of README and docs again"
 	@echo "make docs         build the documentation into site/"
 
 $(STAMP): requirements.lock pyproject.toml
@@ -54,6 +55,12 @@ test-extras:
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks all; status=$$?; $(BIN)/python -m docs.generate; exit $$status
+
+# Writes what the pages' commands print below them; the 70B page needs TONNAGE_REFERENCE_DATA.
+examples: $(STAMP)
+	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.examples
+	$(BIN)/python -m docs.example_70b
 
 # Needs uv (https://docs.astral.sh/uv).
 lock:
