@@ -268,7 +268,6 @@ def test_the_spread_is_that_of_the_windows() -> None:
     assert document.spread([1.0]).sd is None
 
 
-@pytest.mark.parametrize(("text", "cpus"), [("0-2,5,8-9\n", [0, 1, 2, 5, 8, 9]), ("3\n", [3]), ("\n", [])])
 def test_a_cpu_with_two_kinds_of_cores_is_left_to_perf(spin: Spin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surveying, "is_hybrid", lambda: True)
     monkeypatch.setattr(surveying, "perf_command", lambda: None)
@@ -280,6 +279,7 @@ def test_a_cpu_with_two_kinds_of_cores_is_left_to_perf(spin: Spin, monkeypatch: 
     assert cycles.error is None
 
 
+@pytest.mark.parametrize(("text", "cpus"), [("0-2,5,8-9\n", [0, 1, 2, 5, 8, 9]), ("3\n", [3]), ("\n", [])])
 def test_a_list_of_cpus_is_read(tmp_path: Path, text: str, cpus: list[int]) -> None:
     path = tmp_path / "online"
     path.write_text(text)
