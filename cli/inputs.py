@@ -26,13 +26,13 @@ class Served:
 def read_served(path: Path) -> Served:
     """Read the Deployment at ``path`` and what it refers to, relative to its folder; raises `InputError`."""
     from profilers.importers.silicon import profile_for
+    from profilers.named import layer_profile
     from specs.catalog import find_device, find_model
     from specs.deployment import Deployment
-    from specs.profile import LayerProfile
     from specs.reading import read_document
 
     deployment, base = read_document(path, Deployment), path.parent
     spec = deployment.spec
     model, device = find_model(spec.model, base), find_device(spec.device, base)
-    profile = read_document(base / spec.profile, LayerProfile).spec if spec.profile else None
+    profile = layer_profile(spec.profile, base) if spec.profile else None
     return Served(deployment, model, device, profile or profile_for(model, device, spec))

@@ -16,6 +16,7 @@ from profilers.importers.evidence import evidence_in
 from profilers.importers.point_tables import read_points
 from profilers.importers.results import read_measured
 from profilers.importers.silicon import profile_for
+from profilers.named import layer_profile
 from specs.base import Metadata
 from specs.catalog import find_device, find_model
 from specs.check import Checked, CheckedLatency, CheckedPoint, CheckReport
@@ -24,7 +25,7 @@ from specs.errors import InfeasibleError, InputError
 from specs.measured import STATISTICS, Measured
 from specs.plan import Evidence, Percentiles, ServingPlan
 from specs.points import PointRow
-from specs.profile import LayerProfile, LayerProfileSpec
+from specs.profile import LayerProfileSpec
 from specs.reading import read_document, read_documents, sha256
 
 FEW_REQUESTS = 200
@@ -73,7 +74,7 @@ def _check_deployment(path: Path, measured: Measured, seed: int, on_progress: On
 def _compiled(spec: DeploymentSpec, base: Path) -> Compiled:
     """Compile a deployment whose paths count from the folder ``base``."""
     model, device = find_model(spec.model, base), find_device(spec.device, base)
-    profile = read_document(base / spec.profile, LayerProfile).spec if spec.profile else None
+    profile = layer_profile(spec.profile, base) if spec.profile else None
     return compile_deployment(model, device, spec, profile=profile or profile_for(model, device, spec))
 
 

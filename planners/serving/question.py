@@ -13,12 +13,13 @@ from predictors.serving import ClosedLoop, Requests
 from predictors.serving.engine import Router
 from predictors.workload import check_lengths, closed_loop_of, requests_of
 from profilers.importers.load import read_load
+from profilers.named import layer_profile
 from specs.catalog import find_device, find_model
 from specs.cluster import Cluster, ClusterSpec
 from specs.deployment import Engine
 from specs.errors import InputError
 from specs.model import ModelSpec
-from specs.profile import Basis, LayerProfile, LayerProfileSpec
+from specs.profile import Basis, LayerProfileSpec
 from specs.reading import read_document, sha256
 from specs.trace import Load
 from specs.workload import Slo, Workload, WorkloadSpec
@@ -108,16 +109,20 @@ def read_question(
     check_lengths(requests, model.max_context_tokens, limit=f"{model.name}'s context")
     _check_prices(offered.spec, objective, cluster)
     _check_slo(asked.spec, workload)
-    specs = tuple(read_document(path, LayerProfile).spec for path in profiles)
+    specs = tuple(layer_profile(path) for path in profiles)
     _check_profiles(specs, profiles, model, offered.spec, cluster.parent)
-    inputs = {path.name: sha256(path) for path in (workload, cluster, *profiles)}
-    inputs |= load.inputs
+    inputs = {path.name: sha256(path) for path in (workload, cluster)} | dict(map(_identity, profiles)) | load.inputs
     return Question(
         name=f"{asked.metadata.name}-on-{offered.metadata.name}", model=model, workload=asked.spec, load=load,
         requests=requests, closed_loop=closed_loop_of(asked.spec), cluster=offered.spec, base=cluster.parent,
         objective=objective, confidence=confidence, survive=survive, require=require,
         profiles=specs, seed=seed, inputs=inputs,
     )  # fmt: skip
+
+
+def _identity(profile: Path) -> tuple[str, str]:
+    """A profile as an input of the plan: a file's name and sha256, or the id in the store, which is one."""
+    return (profile.name, sha256(profile)) if profile.exists() else ("profile", str(profile))
 
 
 def _check_profiles(
