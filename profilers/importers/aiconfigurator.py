@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from profilers.importers.experts import expert_notes, expert_tables
 from profilers.importers.frames import names_device, read_table, table_files
 from profilers.importers.gemm_lattice import Lattice, lattice_of
 from profilers.importers.shapes import Shapes, shapes_of
@@ -54,9 +55,6 @@ TOKENS = (
 CHUNKS = (16, 64, 128, 256, 512, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 CONTEXTS = (0, 256, 1024, 2048, 4096, 8192)
 PROMPTS_TOGETHER = 8192  # prompts of so many tokens in all are prefilled in one step; sets the batch they are read at
-# SGLang 0.5.6's MoE table holds ten calls: 10.1 times vLLM's same Triton kernel in the median of 2,106 equal rows, and
-# ten times what the weights take to stream. Newer versions are taken as they are.
-MOE_CALLS = {("sglang", "0.5.6.post2"): 10.0}
 ENGINES = {"vllm": "vllm", "trtllm": "trtllm", "sglang": "sglang"}
 
 
@@ -95,11 +93,10 @@ def read(
         if all(attention.heads % tp == 0 for attention in model.attention):
             found += _at_degree(tables, shapes_of(model, tp), model, tp, dtype, DTYPES.get(kv_cache, kv_cache))
     if "moe" in tables.frames and model.moe is not None:
-        calls = MOE_CALLS.get((tables.engine, str(tables.frames["moe"]["version"][0])), 1.0)
-        found += _experts(tables.frames["moe"], model, dtype, calls)
+        found += expert_tables(tables.frames["moe"], model, dtype, tables.engine)
     if not any(table.operator in ("qkv_proj", "gate_up_proj", "moe") for table in found):
         raise InputError(f"{paths[0]}: no GEMM table for {dtype} weights", cure="Choose another precision or files.")
-    notes = _notes(tables, model, dtype, found)
+    notes = expert_notes(tables.frames.get("moe"), model, dtype, found, tables.version)
     return LayerProfileSpec(
         model=model.name, device=device.name, engine=tables.engine, engine_version=tables.version,
         weights=precision, kv_cache=kv_cache, basis="database",
@@ -261,51 +258,9 @@ def _all_reduce(frame: pl.DataFrame, hidden: int, tp: int) -> list[OperatorTable
     return [_single("all_reduce", "tokens", TOKENS, np.interp(moved, sizes, latency) * 1e3, tp)]
 
 
-def _experts(frame: pl.DataFrame, model: ModelSpec, dtype: str, calls: float) -> list[OperatorTable]:
-    """Routed experts under the most skewed loads measured, for each TP and EP split of the table; a row holds
-    ``calls`` calls.
-    """
-    moe = model.moe
-    assert moe is not None
-    rows = frame.filter(
-        (pl.col("moe_dtype") == dtype) & (pl.col("hidden_size") == model.hidden)
-        & (pl.col("topk") == moe.experts_per_token) & (pl.col("inter_size") == moe.intermediate)
-        & (pl.col("num_experts") == moe.experts)
-    )  # fmt: skip
-    if "kernel_source" in rows.columns and moe.gated:
-        rows = rows.filter(~pl.col("kernel_source").str.ends_with("nongated"))
-    found: list[OperatorTable] = []
-    for (split, ep), part in rows.group_by("moe_tp_size", "moe_ep_size", maintain_order=True):
-        worst = part.filter(pl.col("distribution") == _loads(part))
-        worst = worst.group_by("num_tokens").agg(pl.col("latency").min() / calls).sort("num_tokens")
-        counts = tuple(worst["num_tokens"].to_list())
-        ranks, expert_ranks = int(str(split)) * int(str(ep)), int(str(ep))
-        found.append(_single("moe", "tokens", counts, worst["latency"].to_numpy() * 1e3, ranks, ep=expert_ranks))
-    return found
-
-
-def _loads(rows: pl.DataFrame) -> str:
-    """The most skewed distribution of tokens over experts: a power law before balanced loads."""
-    return str(rows["distribution"].max())
-
-
-def _notes(tables: Tables, model: ModelSpec, dtype: str, found: list[OperatorTable]) -> str:
-    """What the source's line says of experts: their loads and version, or that no table holds them."""
-    if model.moe is None:
-        return ""
-    if not any(table.operator == "moe" for table in found):
-        return f"; no table of {dtype} experts of this shape"
-    frame = tables.frames["moe"].filter(pl.col("moe_dtype") == dtype)
-    version = str(frame["version"][0])
-    of = "" if version == tables.version else f" of {version}"
-    return f"; experts{of} under {_loads(frame)} loads"
-
-
-def _single(
-    operator: Operator, axis: Axis, counts: tuple[int, ...], latency_us: FloatArray, tp: int, *, ep: int = 1
-) -> OperatorTable:
+def _single(operator: Operator, axis: Axis, counts: tuple[int, ...], latency_us: FloatArray, tp: int) -> OperatorTable:
     return OperatorTable(
-        operator=operator, tp=tp, ep=ep, axes=(axis,), points=tuple((float(count),) for count in counts),
+        operator=operator, tp=tp, axes=(axis,), points=tuple((float(count),) for count in counts),
         latency_us=tuple(round(float(value), 3) for value in latency_us),
         calls_per_layer=0.0 if axis == "sequences" else 1.0,
     )  # fmt: skip

@@ -48,6 +48,17 @@ def test_experts_come_from_gated_kernels_under_the_most_skewed_loads(tmp_path: P
     assert profile.source.endswith("experts under power_law_1.2 loads")
 
 
+def test_few_tokens_of_an_expert_group_are_not_all_on_one_rank(reference_data: Callable[[str], Path]) -> None:
+    model = find_model("minimax-m2.5")
+    tables = ProfileTables(read([reference_data("op_profiles")], device=H100, model=model))
+    alone, spread, split = (tables.curve("moe", *ranks) for ranks in ((1, 1), (4, 4), (4, 1)))
+    assert alone is not None
+    assert spread is not None
+    assert split is not None
+    assert float(spread(1.0)) < 0.8 * float(alone(1.0))
+    assert float(spread(4096.0)) > float(split(4096.0))
+
+
 def test_a_table_of_ten_calls_is_divided_by_ten(tmp_path: Path) -> None:
     folder = _folder(tmp_path, QWEN, "bfloat16", "sglang", "0.5.6.post2")
     curve = ProfileTables(read([folder], device=H100, model=QWEN, engine="sglang")).curve("moe", 1)
