@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Force, Output, Quiet, Seed, Write
+from cli.options import Force, Output, Quiet, Seed, Store, Write
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 VIOLATED = 6
@@ -28,6 +28,7 @@ def check(
     force: Force = False,
     quiet: Quiet = False,
     seed: Seed = 0,
+    store: Store = None,
 ) -> None:
     """Print predicted, measured and error; for a plan, whether each measured figure lies inside its interval.
 
@@ -44,7 +45,7 @@ def check(
         if points is not None:
             report = check_points(points, device, evidence=evidence, on_progress=on_progress)
         else:
-            report = check_measured(document, measured, seed=seed, on_progress=on_progress)
+            report = check_measured(document, measured, store=store, seed=seed, on_progress=on_progress)
     emit(
         report,
         lambda: check_table(report),

@@ -23,7 +23,7 @@ class Served:
     profile: LayerProfileSpec | None
 
 
-def read_served(path: Path) -> Served:
+def read_served(path: Path, store: str | None = None) -> Served:
     """Read the Deployment at ``path`` and what it refers to, relative to its folder; raises `InputError`."""
     from profilers.importers.silicon import profile_for
     from profilers.named import layer_profile
@@ -34,5 +34,5 @@ def read_served(path: Path) -> Served:
     deployment, base = read_document(path, Deployment), path.parent
     spec = deployment.spec
     model, device = find_model(spec.model, base), find_device(spec.device, base)
-    profile = layer_profile(spec.profile, base) if spec.profile else None
+    profile = layer_profile(spec.profile, base, store) if spec.profile else None
     return Served(deployment, model, device, profile or profile_for(model, device, spec))

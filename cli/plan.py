@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.options import Force, Output, Quiet, Seed, Write
+from cli.options import Force, Output, Quiet, Seed, Store, Write
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 INFEASIBLE = 3
@@ -43,7 +43,8 @@ def serving(
         typer.Option(help="Refuse evidence that is weaker than this; the plan abstains."),
     ] = None,
     profile: Annotated[
-        list[Path] | None, typer.Option(help="A LayerProfile that predictions may rest on; can be given again.")
+        list[Path] | None,
+        typer.Option(help="A LayerProfile, or its id in the store, that predictions may rest on; can be given again."),
     ] = None,
     current: Annotated[
         Path | None, typer.Option(help="The Deployment that runs now; the plan shows the difference.")
@@ -53,6 +54,7 @@ def serving(
     force: Force = False,
     quiet: Quiet = False,
     seed: Seed = 0,
+    store: Store = None,
 ) -> None:
     """Choose devices, parallelism, replicas and batch limits so that cost is least and the SLO holds.
 
@@ -72,6 +74,7 @@ def serving(
             survive=survive,
             require=require,
             profiles=tuple(profile or ()),
+            store=store,
             current=current,
             seed=seed,
             on_progress=on_progress,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Force, Output, Quiet, Seed, Write
+from cli.options import Force, Output, Quiet, Seed, Store, Write
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 DeploymentFile = Annotated[Path, typer.Argument(help="A Deployment document: model, device, parallelism, engine.")]
@@ -48,6 +48,7 @@ def serving(
     force: Force = False,
     quiet: Quiet = False,
     seed: Seed = 0,
+    store: Store = None,
 ) -> None:
     """Print TTFT, TPOT, end-to-end latency, attainment and throughput, each with its interval and evidence.
 
@@ -64,7 +65,7 @@ def serving(
     from specs.workload import Workload
 
     refuse_overwrite(write, force)
-    served, asked = read_served(deployment), read_document(workload, Workload)
+    served, asked = read_served(deployment, store), read_document(workload, Workload)
     load = read_load(asked.spec, workload.parent)
     name = f"{asked.metadata.name}-on-{served.deployment.metadata.name}"
     with progress(quiet=quiet) as on_progress:

@@ -35,11 +35,17 @@ OnProgress = Callable[[float, float, str], None]
 
 
 def check_measured(
-    document: Path | None, measured: Path | None, *, seed: int = 0, on_progress: OnProgress | None = None
+    document: Path | None,
+    measured: Path | None,
+    *,
+    store: str | None = None,
+    seed: int = 0,
+    on_progress: OnProgress | None = None,
 ) -> CheckReport:
     """Hold a Deployment's replay, or a ServingPlan's stated intervals, against the measured run.
 
-    A plan is violated where a measured figure lies above its interval. Raises `InputError`.
+    A plan is violated where a measured figure lies above its interval. ``store``: URL of the store that holds the
+    profiles named by id. Raises `InputError`.
     """
     if document is None or measured is None:
         raise InputError(
@@ -49,13 +55,15 @@ def check_measured(
     kind = next((data.get("kind") for data, _ in read_documents(document)), None)
     run = read_measured(measured)
     if kind == "ServingPlan":
-        return _check_plan(document, run, seed, on_progress)
-    return _check_deployment(document, run, seed, on_progress)
+        return _check_plan(document, run, store, seed, on_progress)
+    return _check_deployment(document, run, store, seed, on_progress)
 
 
-def _check_deployment(path: Path, measured: Measured, seed: int, on_progress: OnProgress | None) -> CheckReport:
+def _check_deployment(
+    path: Path, measured: Measured, store: str | None, seed: int, on_progress: OnProgress | None
+) -> CheckReport:
     deployment = read_document(path, Deployment)
-    compiled = _compiled(deployment.spec, path.parent)
+    compiled = _compiled(deployment.spec, path.parent, store)
     found = replay(compiled, measured, seed=seed, on_progress=on_progress)
     return CheckReport(
         metadata=Metadata(
@@ -71,10 +79,10 @@ def _check_deployment(path: Path, measured: Measured, seed: int, on_progress: On
     )
 
 
-def _compiled(spec: DeploymentSpec, base: Path) -> Compiled:
+def _compiled(spec: DeploymentSpec, base: Path, store: str | None) -> Compiled:
     """Compile a deployment whose paths count from the folder ``base``."""
     model, device = find_model(spec.model, base), find_device(spec.device, base)
-    profile = layer_profile(spec.profile, base) if spec.profile else None
+    profile = layer_profile(spec.profile, base, store) if spec.profile else None
     return compile_deployment(model, device, spec, profile=profile or profile_for(model, device, spec))
 
 
@@ -105,7 +113,9 @@ def _few(measured: Measured) -> tuple[str, ...]:
     return (f"{measured.count} requests: a p99 of fewer than {FEW_REQUESTS} rests on the one or two slowest",)
 
 
-def _check_plan(path: Path, measured: Measured, seed: int, on_progress: OnProgress | None) -> CheckReport:
+def _check_plan(
+    path: Path, measured: Measured, store: str | None, seed: int, on_progress: OnProgress | None
+) -> CheckReport:
     plan = read_document(path, ServingPlan)
     if plan.decision is None or plan.expected is None:
         raise InputError(
@@ -116,7 +126,7 @@ def _check_plan(path: Path, measured: Measured, seed: int, on_progress: OnProgre
     latencies = {name: _stated(getattr(expected, name), measured.figures.get(name, {})) for name in LATENCIES}
     verdict, violated = _plan_verdict(latencies)
     one = plan.decision.deployments[0] if len(plan.decision.deployments) == 1 else None
-    found = replay(_compiled(one, path.parent), measured, seed=seed, on_progress=on_progress) if one else None
+    found = replay(_compiled(one, path.parent, store), measured, seed=seed, on_progress=on_progress) if one else None
     return CheckReport(
         metadata=Metadata(name=plan.metadata.name, inputs={path.name: sha256(path), measured.name: measured.sha256}),
         subject="plan",

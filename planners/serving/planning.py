@@ -28,6 +28,7 @@ def plan(
     survive: Survive | None = None,
     require: Basis | None = None,
     profiles: tuple[Path, ...] = (),
+    store: str | None = None,
     current: Path | None = None,
     seed: int = 0,
     on_progress: OnProgress | None = None,
@@ -37,14 +38,15 @@ def plan(
     The SLO is held at the upper end of the interval for ``confidence`` (one-sided): step times and KV at that end,
     the sampling error of each percentile on top. ``survive`` keeps it through the loss of a replica or a node.
     ``require``: the weakest evidence that is accepted; where none is at hand the plan abstains. ``profiles``:
-    LayerProfile documents to rest on. ``current``: the Deployment that runs now. Infeasible and abstained plans are
-    returned, not raised. Raises `InputError` for wrong documents. [ours; Mélange's mix: Griggs et al. 2024]
+    LayerProfile documents, or ids of them in ``store``, to rest on. ``current``: the Deployment that runs now.
+    Infeasible and abstained plans are returned, not raised. Raises `InputError` for wrong documents. [ours; Mélange's
+    mix: Griggs et al. 2024]
     """
     started = time.process_time()
     progress = on_progress or (lambda done, total, what: None)
     question = read_question(
         workload, cluster, objective=objective, confidence=confidence, survive=survive, require=require,
-        profiles=profiles, seed=seed,
+        profiles=profiles, store=store, seed=seed,
     )  # fmt: skip
     bench, tally = Workbench(question), Tally()
     asked, offered = demand(question), every_layout(question)

@@ -98,6 +98,7 @@ def read_question(
     require: Basis | None,
     profiles: tuple[Path, ...],
     seed: int,
+    store: str | None = None,
 ) -> Question:
     """Read the documents and draw the requests; raises `InputError` for what is wrong in them."""
     asked, offered = read_document(workload, Workload), read_document(cluster, Cluster)
@@ -109,7 +110,7 @@ def read_question(
     check_lengths(requests, model.max_context_tokens, limit=f"{model.name}'s context")
     _check_prices(offered.spec, objective, cluster)
     _check_slo(asked.spec, workload)
-    specs = tuple(layer_profile(path) for path in profiles)
+    specs = tuple(layer_profile(path, store=store) for path in profiles)
     _check_profiles(specs, profiles, model, offered.spec, cluster.parent)
     inputs = {path.name: sha256(path) for path in (workload, cluster)} | dict(map(_identity, profiles)) | load.inputs
     return Question(

@@ -27,12 +27,11 @@ def test_a_path_goes_first(tmp_path: Path) -> None:
     assert layer_profile("profile.yaml", tmp_path) == profile().spec
 
 
-def test_an_id_is_looked_up_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_id_is_looked_up_in_the_store(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'store.db'}"
-    monkeypatch.setenv("TONNAGE_STORE", url)
     identity = add_profile(open_store(url), profile())
-    assert layer_profile(identity) == profile().spec
-    assert layer_profile(identity[:20]) == profile().spec
+    assert layer_profile(identity, store=url) == profile().spec
+    assert layer_profile(identity[:20], store=url) == profile().spec
 
 
 def test_neither_is_one_message(tmp_path: Path) -> None:
