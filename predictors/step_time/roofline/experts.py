@@ -28,8 +28,9 @@ _SMALL_TILE, _TILE = 16.0, 64.0  # rows of a tile, up to and above 16 rows per e
 _RATE_SHARPNESS = 6.0  # assumed: how abruptly the kernel's own rate gives way to what the device sustains
 _ACTIVATION_BYTES = 2.0
 # Weight-only kernels. MXFP4 under vLLM: Marlin, the default below and beside Hopper, and what recipes set on it: there
-# it serves gpt-oss 20 to 35 % faster than OpenAI's Triton kernels [vLLM pull request 27523, 2025-10; InferenceMAX's script
-# gptoss_fp4_h200, 2025-12]. TensorRT-LLM calls those on Hopper [its gpt-oss guide, 2025-08]; int4 as Marlin [assumed].
+# it serves gpt-oss 20 to 35 % faster than OpenAI's Triton kernels [vLLM pull request 27523, 2025-10; InferenceMAX's
+# script gptoss_fp4_h200, 2025-12]. TensorRT-LLM calls those on Hopper [its gpt-oss guide, 2025-08]; int4 as Marlin
+# [assumed].
 _WEIGHT_ONLY = {"int4": {"triton": "marlin", "cutlass": "marlin"},
                 "mxfp4": {"triton": "marlin", "cutlass": "openai-mxfp4"}}  # fmt: skip
 _MULTIPLIED = {"fp8": "fp8", "int8": "fp8", "fp4": "fp8"}  # int8 and fp4 as fp8 per SM and clock [assumed]: no table
