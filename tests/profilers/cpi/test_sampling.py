@@ -215,8 +215,9 @@ def test_real_software_counters_agree_with_the_cgroups_cpu_time(spin: Spin, make
             pytest.skip("software counters are not allowed here")
         assert window.cpu_cores is not None
         assert window.window_s is not None
-        used_s = window.cpu_cores * window.window_s  # from just before the counters to just after
-        assert 0.5 * used_s <= window.task_clock_s <= used_s + 0.01
+        # from just before the counters to just after: longer where this process has to wait for a CPU meanwhile
+        used_s = window.cpu_cores * window.window_s
+        assert 0.2 * used_s <= window.task_clock_s <= used_s + 0.05
 
 
 def test_a_real_cgroup_removed_in_a_window_ends_with_those_before(spin: Spin, make_cgroup: MakeCgroup) -> None:
