@@ -45,7 +45,7 @@ class DeviceSpec(Spec):
     memory_gib: Positive
     usable_memory_gib: Positive | None = None  # what the driver reports as total, where it was measured
     memory_bandwidth_gb_per_s: Positive
-    inline_ecc: bool = False  # GDDR boards that keep ECC words in the same memory, so they cost bandwidth (A40, A10G, L4, L40S, T4)
+    inline_ecc: bool = False  # ECC words share the memory bus and cost bandwidth (GDDR: A40, A10G, L4, L40S, T4)
     peak_tflops: dict[str, float]
     links: Links
     gpus_per_node: Count = 8

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from predictors.serving import Pool, Requests, StepSurface
+from predictors.serving import EngineLimits, Pool, Requests, StepSurface
+from specs.trace import FloatArray
 
 
 @dataclass
@@ -60,12 +61,15 @@ def serve_plainly(requests: Requests, pool: Pool) -> list[_Sequence]:
     return sequences
 
 
-def _blocks(tokens: int, limits) -> int:
+def _blocks(tokens: int, limits: EngineLimits) -> int:
     return -(-tokens // limits.block_size_tokens)
 
 
-def _schedule(waiting, running, limits, now) -> list[tuple[_Sequence, int]]:
-    budget, preempted, scheduled = limits.max_num_batched_tokens, False, {}
+def _schedule(
+    waiting: deque[_Sequence], running: list[_Sequence], limits: EngineLimits, now: float
+) -> list[tuple[_Sequence, int]]:
+    scheduled: dict[int, tuple[_Sequence, int]] = {}
+    budget, preempted = limits.max_num_batched_tokens, False
     held = {s.number: _blocks(s.computed, limits) for s in running}
     for sequence in list(running):
         if sequence not in running:
@@ -114,6 +118,6 @@ def _cost(scheduled: list[tuple[_Sequence, int]], surface: StepSurface) -> float
     return float(max(gpu, host) if surface.overlap else gpu + host)
 
 
-def _bilinear(rows, columns, table, x: float, y: float) -> float:
+def _bilinear(rows: FloatArray, columns: FloatArray, table: FloatArray, x: float, y: float) -> float:
     along = [np.interp(x, rows, table[:, j]) for j in range(len(columns))]
     return float(np.interp(y, columns, along))

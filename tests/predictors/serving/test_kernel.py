@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +18,14 @@ from predictors.serving import (
     ClosedLoop,
     Patience,
     Requests,
+    Run,
     Speculative,
     Transfer,
     simulate,
     simulation,
 )
+from predictors.serving.kernel import run_kernel
+from predictors.serving.state import World
 from tests.predictors.serving.plain_engine import serve_plainly
 from tests.predictors.serving.worlds import chat, pool, requests, surface, unit_surface
 
@@ -73,7 +77,7 @@ def test_equals_a_plain_engine(
     run, plain = simulate(trace, tight), serve_plainly(trace, tight)
     first = [s.times[0] - s.arrival_s for s in plain]
     last = [s.times[-1] - s.arrival_s for s in plain]
-    np.testing.assert_allclose(run.queue_s, [s.started_s - s.arrival_s for s in plain], atol=1e-9)
+    np.testing.assert_allclose(run.queue_s, [(s.started_s or 0.0) - s.arrival_s for s in plain], atol=1e-9)
     np.testing.assert_allclose(run.ttft_s, first, rtol=1e-9)
     np.testing.assert_allclose(run.e2e_s, last, rtol=1e-9)
     np.testing.assert_allclose(run.longest_gap_s, [max(np.diff(s.times), default=0.0) for s in plain], atol=1e-9)
@@ -91,7 +95,7 @@ def test_gap_histogram_holds_every_gap_within_its_width() -> None:
     assert (gaps <= counted * 1.0182).all()
 
 
-FEATURES = {
+FEATURES: dict[str, dict[str, Any]] = {
     "plain": {},
     "whole prompts": {"limits": {"chunked_prefill": False, "max_num_batched_tokens": 4096}},
     "little KV": {"limits": {"kv_blocks": 300}},
@@ -123,7 +127,7 @@ FEATURES = {
 }
 
 
-def _simulate(feature: dict, n: int = 150, rate_per_s: float = 25.0):
+def _simulate(feature: dict[str, Any], n: int = 150, rate_per_s: float = 25.0) -> tuple[Requests, Any, Run]:
     trace = chat(n, rate_per_s)
     limits = dict(feature.get("limits", {}))
     if feature.get("hashes"):
@@ -141,9 +145,13 @@ def _simulate(feature: dict, n: int = 150, rate_per_s: float = 25.0):
 @pytest.mark.parametrize("name", FEATURES)
 def test_nothing_is_lost_and_all_is_given_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every request ends once, tokens balance, and at the end no list, bucket or block is held."""
-    worlds = []
-    kernel = simulation.run_kernel
-    monkeypatch.setattr(simulation, "run_kernel", lambda world: (kernel(world), worlds.append(world)))
+    worlds: list[World] = []
+
+    def kept(world: World) -> None:
+        run_kernel(world)
+        worlds.append(world)
+
+    monkeypatch.setattr(simulation, "run_kernel", kept)
     trace, _, run = _simulate(FEATURES[name])
     world, rep = worlds[0], worlds[0].replicas
     done = run.status == 1

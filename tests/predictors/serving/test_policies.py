@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -292,7 +293,7 @@ def test_steps_beyond_the_surface_are_counted() -> None:
         ({"max_num_seqs": 300, "max_num_batched_tokens": 400}, InputError, "surface"),
     ],
 )
-def test_impossible_limits_are_refused_by_name(changes: dict, error: type[Exception], words: str) -> None:
+def test_impossible_limits_are_refused_by_name(changes: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         simulate(requests([0.0, 1.0], [10, 90], [5, 20]), pool(**changes))
 
@@ -307,6 +308,6 @@ def test_impossible_limits_are_refused_by_name(changes: dict, error: type[Except
         ([0.0], [5], [0], "output_tokens"),
     ],
 )
-def test_wrong_traces_are_refused_by_row(arrival: list, prompt: list, output: list, words: str) -> None:
+def test_wrong_traces_are_refused(arrival: list[float], prompt: list[int], output: list[int], words: str) -> None:
     with pytest.raises(InputError, match=words):
         simulate(requests(arrival, prompt, output), pool())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from predictors.serving import EngineLimits, Pool, Requests, StepSurface
 
 
-def surface(tokens: int = 4096, sequences: int = 256, **changes) -> StepSurface:
+def surface(tokens: int = 4096, sequences: int = 256, **changes: Any) -> StepSurface:
     """A plausible surface: 4 ms of weights, linear tokens, attention by batch × context, inside its grids."""
     t, s = np.arange(tokens + 1.0), np.arange(sequences + 1.0)
     batch, context = np.array([1.0, 4.0, 16.0, 64.0, 300.0]), np.array([1.0, 50.0, 400.0, 3000.0, 40000.0])
@@ -30,7 +31,7 @@ def surface(tokens: int = 4096, sequences: int = 256, **changes) -> StepSurface:
     return plain._replace(**changes)
 
 
-def unit_surface(**changes) -> StepSurface:
+def unit_surface(**changes: Any) -> StepSurface:
     """Every step takes one second, whatever it holds."""
     flat, one = np.zeros((1, 1)), np.ones(1)
     plain = StepSurface(
@@ -48,13 +49,13 @@ def unit_surface(**changes) -> StepSurface:
     return plain._replace(**changes)
 
 
-def pool(step: StepSurface | None = None, *, replicas: int = 1, **limits) -> Pool:
+def pool(step: StepSurface | None = None, *, replicas: int = 1, **limits: Any) -> Pool:
     """A pool with room for everything unless told otherwise."""
     roomy = EngineLimits(max_num_seqs=64, max_num_batched_tokens=2048, kv_blocks=100_000)
     return Pool(surface=step or surface(), limits=replace(roomy, **limits), replicas=replicas)
 
 
-def requests(arrival_s, prompt_tokens, output_tokens, **more) -> Requests:
+def requests(arrival_s: Any, prompt_tokens: Any, output_tokens: Any, **more: Any) -> Requests:
     """A trace from lists."""
     return Requests(
         arrival_s=np.asarray(arrival_s, dtype=np.float64),
