@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "explain": "Tell a plan in sentences, with the arithmetic.",
     "export": "Turn a plan into engine commands, or into the benchmark that would refute it.",
     "profile": "Turn measurements into a profile that predictions can rest on.",
+    "schedule": "Print the crontab entry, unit or job that looks for drift every night.",
     "store": "Keep profiles, and the plans that rest on them.",
     "catalog": "Show the devices and models that are known, each figure with its source.",
 }

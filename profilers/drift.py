@@ -149,11 +149,12 @@ def drift_again(
     keep: Callable[[Document], object],
     clock: Callable[[], float] = time.monotonic,
 ) -> DriftReport:
-    """Measure again what ``before`` measured and compare; ``keep`` gets each new profile, labelled `DRIFT_OF`.
+    """Measure again what ``before`` measured and compare; ``keep`` gets the last new profile.
 
-    One steady measurement is enough. A move is measured once more, whatever the budget, and counts where the same
-    metric moves the same way twice in a row; one that does not is too noisy. What was too noisy is measured again as
-    long as ``budget_s`` seconds allow another measurement as long as those before.
+    New profiles carry the label `DRIFT_OF`. One steady measurement is enough. A move is measured once more, whatever
+    the budget, and counts where the same metric moves the same way twice in a row; one that does not is too noisy.
+    What was too noisy is measured again while ``budget_s`` seconds allow another measurement as long as those before.
+    Raises `MissingHardwareError` where another measurement runs, or where this is another machine.
     """
     identity, data = _comparable(before)
     measure = KINDS[data["kind"]].measure
@@ -161,7 +162,6 @@ def drift_again(
     for rounds in itertools.count(1):
         with alone():
             new = _labelled(measure(data, on_progress), identity)
-        keep(new)
         after = (content_id(new), storable(new))
         metrics = _metrics(before, after)
         moves = {one.name: one.change > 0 for one in metrics if one.outcome == "moved"}
@@ -170,6 +170,7 @@ def drift_again(
         in_budget = spent + spent / rounds <= budget_s
         again = (rounds == 1 and moves) or (_noisy(metrics) and in_budget)
         if confirmed or not again:
+            keep(new)
             settled = [one if one.name in confirmed else _unconfirmed(one) for one in metrics]
             return _report(before, after, settled, store, rounds)
         earlier = moves

@@ -164,7 +164,8 @@ def _log_medians(blocks: Blocks) -> FloatArray:
     medians = np.array([np.median(block) if len(block) else math.nan for block in blocks], dtype=float)
     if not (np.isfinite(medians).all() and (medians > 0).all()):
         raise ValueError("every block needs at least one rate, finite and above 0")
-    return np.log(medians)
+    logarithms: FloatArray = np.log(medians)
+    return logarithms
 
 
 def _disagreement(log_medians: FloatArray) -> float:

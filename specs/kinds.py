@@ -10,6 +10,8 @@ from specs.explaining import nearest
 
 PROFILE_KINDS: dict[str, str] = {
     "CpiProfile": "specs.cpi",
+    "EngineProfile": "specs.engine",
+    "ExpertProfile": "specs.experts",
     "GpuProfile": "specs.gpu",
     "HostProfile": "specs.host",
     "LayerProfile": "specs.profile",

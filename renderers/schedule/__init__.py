@@ -1,0 +1,1 @@
+"""A scheduled measurement as the text of each scheduler: crontab, systemd, Kubernetes."""
