@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from specs.deployment import Deployment
     from specs.device import DeviceSpec
+    from specs.engine import StepEvidence
     from specs.model import ModelSpec
-    from specs.profile import LayerProfileSpec
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class Served:
     deployment: Deployment
     model: ModelSpec
     device: DeviceSpec
-    profile: LayerProfileSpec | None
+    profile: StepEvidence | None
 
 
 def read_served(path: Path, store: str | None = None) -> Served:
     """Read the Deployment at ``path`` and what it refers to, relative to its folder; raises `InputError`."""
     from profilers.importers.silicon import profile_for
-    from profilers.named import layer_profile
+    from profilers.named import step_profile
     from specs.catalog import find_device, find_model
     from specs.deployment import Deployment
     from specs.reading import read_document
@@ -34,5 +34,5 @@ def read_served(path: Path, store: str | None = None) -> Served:
     deployment, base = read_document(path, Deployment), path.parent
     spec = deployment.spec
     model, device = find_model(spec.model, base), find_device(spec.device, base)
-    profile = layer_profile(spec.profile, base, store) if spec.profile else None
+    profile = step_profile(spec.profile, base, store) if spec.profile else None
     return Served(deployment, model, device, profile or profile_for(model, device, spec))

@@ -16,7 +16,7 @@ from profilers.importers.evidence import evidence_in
 from profilers.importers.point_tables import read_points
 from profilers.importers.results import read_measured
 from profilers.importers.silicon import profile_for
-from profilers.named import layer_profile
+from profilers.named import step_profile
 from specs.base import Metadata
 from specs.catalog import find_device, find_model
 from specs.check import Checked, CheckedLatency, CheckedPoint, CheckReport
@@ -82,7 +82,7 @@ def _check_deployment(
 def _compiled(spec: DeploymentSpec, base: Path, store: str | None) -> Compiled:
     """Compile a deployment whose paths count from the folder ``base``."""
     model, device = find_model(spec.model, base), find_device(spec.device, base)
-    profile = layer_profile(spec.profile, base, store) if spec.profile else None
+    profile = step_profile(spec.profile, base, store) if spec.profile else None
     return compile_deployment(model, device, spec, profile=profile or profile_for(model, device, spec))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,10 +27,11 @@ from predictors.step_time.estimate import RoleName
 from predictors.workload import check_lengths
 from specs.deployment import DeploymentSpec, Role, Roles
 from specs.device import DeviceSpec
+from specs.engine import EngineProfileSpec, StepEvidence
 from specs.errors import InfeasibleError
 from specs.model import ModelSpec
 from specs.plan import Evidence
-from specs.profile import Basis, LayerProfileSpec
+from specs.profile import Basis
 from specs.trace import FloatArray
 
 GIB = 2**30
@@ -63,6 +64,8 @@ class Compiled:
     ledgers: tuple[MemoryLedger, ...]
     step_times: tuple[StepTime, ...]
     limit: str
+    request_overhead_s: float = 0.0
+    """What a request takes before it reaches the engine's queue, where that was measured."""
 
 
 def predict_serving(
@@ -72,7 +75,7 @@ def predict_serving(
     requests: Requests,
     bounds: FloatArray | None = None,
     *,
-    profile: LayerProfileSpec | None = None,
+    profile: StepEvidence | None = None,
     closed_loop: ClosedLoop | None = None,
     require: Basis | None = None,
     time_factor: float = 1.0,
@@ -102,7 +105,7 @@ def compile_deployment(
     device: DeviceSpec,
     deployment: DeploymentSpec,
     *,
-    profile: LayerProfileSpec | None = None,
+    profile: StepEvidence | None = None,
     require: Basis | None = None,
 ) -> Compiled:
     """Return memory, step times and pools of ``deployment``; raises `InfeasibleError` where the model does not fit."""
@@ -125,6 +128,7 @@ def compile_deployment(
         ledgers=ledgers,
         step_times=times,
         limit=limit,
+        request_overhead_s=_overhead_s(profile),
     )
 
 
@@ -144,11 +148,11 @@ def serve(
         for pool in compiled.pools
     )
     draft, admission = deployment.speculative, deployment.admission
-    return simulate(
+    run = simulate(
         requests,
         (pools[0], pools[1]) if len(pools) == 2 else pools[0],
         router=deployment.router,
-        closed_loop=closed_loop,
+        closed_loop=_delayed(closed_loop, compiled.request_overhead_s),
         transfer=compiled.transfer,
         speculative=Speculative(draft_tokens=draft.draft_tokens, acceptance=draft.acceptance) if draft else None,
         patience=Patience(
@@ -158,6 +162,17 @@ def serve(
         ),
         seed=seed,
     )
+    overhead_s = compiled.request_overhead_s
+    return replace(run, ttft_s=run.ttft_s + overhead_s, e2e_s=run.e2e_s + overhead_s)
+
+
+def _overhead_s(profile: StepEvidence | None) -> float:
+    return (profile.request_overhead_s or 0.0) if isinstance(profile, EngineProfileSpec) else 0.0
+
+
+def _delayed(loop: ClosedLoop | None, overhead_s: float) -> ClosedLoop | None:
+    """The engine sees a client's next request only after its overhead."""
+    return replace(loop, client_delay_s=loop.client_delay_s + overhead_s) if loop else None
 
 
 def evidence_of(compiled: Compiled) -> tuple[Evidence, ...]:

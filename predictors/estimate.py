@@ -14,10 +14,10 @@ from predictors.workload import closed_loop_of, statistics
 from specs.base import Figure, Metadata
 from specs.deployment import DeploymentSpec
 from specs.device import DeviceSpec
+from specs.engine import StepEvidence
 from specs.model import ModelSpec
 from specs.plan import Percentiles, ServingExpected
 from specs.prediction import BoundFound, ServingEstimate
-from specs.profile import LayerProfileSpec
 from specs.workload import WorkloadSpec
 
 OnProgress = Callable[[float, float, str], None]
@@ -42,7 +42,7 @@ def estimate_serving(
     workload: WorkloadSpec,
     requests: Requests,
     *,
-    profile: LayerProfileSpec | None = None,
+    profile: StepEvidence | None = None,
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> ServingEstimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from specs.deployment import Parallel
+from specs.engine import StepEvidence
 from specs.errors import InputError
 from specs.model import ModelSpec
 from specs.profile import LayerProfileSpec
@@ -12,12 +13,12 @@ ATTENTION = ("qkv_proj", "o_proj", "prefill_attention", "decode_attention")
 LATENT_ATTENTION = ("o_proj", "prefill_attention", "decode_attention")  # MLA has no one QKV projection
 
 
-def refuse_holes(profile: LayerProfileSpec | None, model: ModelSpec, parallel: Parallel) -> None:
+def refuse_holes(profile: StepEvidence | None, model: ModelSpec, parallel: Parallel) -> None:
     """Raise `InputError` where a measured ``profile`` lacks an operator of ``model``'s layers at that TP.
 
     Tables of basis `database` may be partial: what they lack comes from the next best evidence, which says so.
     """
-    if profile is None or profile.basis != "measured":
+    if not isinstance(profile, LayerProfileSpec) or profile.basis != "measured":
         return
     whose = f"the profile of {profile.model} on {profile.device}"
     degrees = sorted({table.tp for table in profile.tables})

@@ -1,11 +1,16 @@
-"""Finds the layer profile that a document or a flag names: a file, or an id in the store."""
+"""Finds the profile that a document or a flag names: a file, or an id in the store."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from specs.engine import EngineProfile, StepEvidence
 from specs.profile import LayerProfile, LayerProfileSpec
-from specs.reading import read_document
+from specs.reading import read_document, read_text
+from specs.stored import is_reference
+
+_OF_ENGINE = re.compile(r"""^\W*kind["']?:\s*["']?EngineProfile\b""", re.MULTILINE)
 
 
 def layer_profile(reference: str | Path, base: Path = Path(), store: str | None = None) -> LayerProfileSpec:
@@ -19,4 +24,23 @@ def layer_profile(reference: str | Path, base: Path = Path(), store: str | None 
         return read_document(path, LayerProfile).spec
     from profilers.store import find
 
+    return find(str(reference), LayerProfile, base=base, store=store).spec
+
+
+def step_profile(reference: str | Path, base: Path = Path(), store: str | None = None) -> StepEvidence:
+    """Return the LayerProfile or EngineProfile that ``reference`` names, as `layer_profile` does.
+
+    The kind is looked up in the text, because a LayerProfile takes long to parse.
+    """
+    path = base / reference
+    if path.exists() or path.suffix in (".yaml", ".yml"):
+        of_engine = _OF_ENGINE.search(read_text(path)) is not None
+        return read_document(path, EngineProfile).spec if of_engine else read_document(path, LayerProfile).spec
+    from profilers.store import find, load, open_store
+
+    if (
+        is_reference(str(reference))
+        and load(open_store(store, create=False), str(reference))[1]["kind"] == "EngineProfile"
+    ):
+        return find(str(reference), EngineProfile, base=base, store=store).spec
     return find(str(reference), LayerProfile, base=base, store=store).spec

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Literal
 
 from predictors.serving.surface import StepSurface
-from predictors.step_time import roofline
+from predictors.step_time import measured, roofline
 from predictors.step_time.compose import Tally, compile_surface
 from predictors.step_time.error import profile_error, roofline_error
 from predictors.step_time.host import GRAPH_GAP_S, HostTime, host_time
@@ -16,6 +16,7 @@ from predictors.step_time.sources import Datasheet, Profiled, Roofline, Source
 from predictors.step_time.tables import ProfileTables
 from specs.deployment import DeploymentSpec, Parallel, Roles
 from specs.device import DeviceSpec
+from specs.engine import EngineProfileSpec, StepEvidence
 from specs.errors import InputError, MissingHardwareError
 from specs.model import ModelSpec
 from specs.plan import Evidence
@@ -47,19 +48,21 @@ def step_time(
     device: DeviceSpec,
     deployment: DeploymentSpec,
     *,
-    profile: LayerProfileSpec | None = None,
+    profile: StepEvidence | None = None,
     role: RoleName = "mixed",
     require: Basis | None = None,
     host: HostTime | None = None,
 ) -> StepTime:
     """Compile the step-time surface of one replica of ``deployment`` in ``role``.
 
-    ``profile``: operator tables of this model on this device (else the best evidence at hand); operators and TP
-    degrees it lacks fall to the calibrated roofline, and the evidence says so. ``require``: the weakest basis that is
-    accepted. ``host`` replaces the catalogue's host time.
+    ``profile``: a running engine's whole steps, or operator tables of this model on this device (else the best
+    evidence at hand); operators and TP degrees the tables lack fall to the calibrated roofline, and the evidence says
+    so. ``require``: the weakest basis that is accepted. ``host`` replaces the catalogue's host time.
     Raises InputError for a profile of another model or device or a parallelism the model cannot take,
     MissingHardwareError where ``require`` cannot be met.
     """
+    if isinstance(profile, EngineProfileSpec):
+        return _of_engine(profile, model, device, deployment)
     parallel = _parallel(deployment, role)
     weights = deployment.precision.weights or model.weights_precision
     operators = step_operators(
@@ -78,6 +81,21 @@ def step_time(
     return StepTime(surface=surface, relative_error=error, evidence=evidence, tier=tier, range_notes=notes)
 
 
+def _of_engine(
+    profile: EngineProfileSpec, model: ModelSpec, device: DeviceSpec, deployment: DeploymentSpec
+) -> StepTime:
+    measured.refuse_other(profile, model, device, deployment)
+    engine, error = deployment.engine, measured.measured_error(profile, deployment)
+    limits = {"max_num_seqs": engine.max_num_seqs, "max_num_batched_tokens": engine.max_num_batched_tokens}
+    return StepTime(
+        surface=measured.measured_surface(profile.steps, **limits),
+        relative_error=error,
+        evidence=measured.measured_evidence(profile, deployment, error),
+        tier="measured",
+        range_notes=measured.measured_range(profile, deployment),
+    )
+
+
 def datasheet_step_time(model: ModelSpec, device: DeviceSpec, deployment: DeploymentSpec) -> StepTime:
     """The step time of a mixed replica from peak rates alone, without host time: a floor that no engine reaches."""
     weights = deployment.precision.weights or model.weights_precision
@@ -89,12 +107,13 @@ def datasheet_step_time(model: ModelSpec, device: DeviceSpec, deployment: Deploy
 
 
 def available_evidence(
-    model: ModelSpec, device: DeviceSpec, deployment: DeploymentSpec, *, profile: LayerProfileSpec | None = None
+    model: ModelSpec, device: DeviceSpec, deployment: DeploymentSpec, *, profile: StepEvidence | None = None
 ) -> tuple[Tier, ...]:
     """The tiers at hand for this model on this device, strongest first."""
     tiers: list[Tier] = []
     if profile is not None:
-        tiers.append("measured" if profile.basis == "measured" else "database")
+        tables = isinstance(profile, LayerProfileSpec) and profile.basis != "measured"
+        tiers.append("database" if tables else "measured")
     tiers.append("calibrated" if device.accuracy_claim else "datasheet")
     return tuple(tiers)
 
