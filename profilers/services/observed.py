@@ -1,0 +1,113 @@
+"""What a history says of one workload: its usage, and latency at groups of its own loads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from specs.application import LoadPoint, Quantity, Usage
+from specs.history import HistoryQuantity, Recorded, Samples
+from specs.trace import FloatArray
+
+QUANTILES: dict[Quantity, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+GROUPS = 24
+"""Moments of similar load are put together into so many groups, and their histograms added."""
+LEAST_REQUESTS = 100
+"""Requests in a group, fewer of which say too little of a 95th percentile."""
+GIB = 2.0**30
+
+
+def by_workload(recorded: Recorded) -> dict[tuple[str | None, str], list[Samples]]:
+    """Return the series of each (namespace, workload), sorted by name."""
+    found: dict[tuple[str | None, str], list[Samples]] = {}
+    for one in recorded.series:
+        found.setdefault((one.namespace, one.workload), []).append(one)
+    return dict(sorted(found.items(), key=lambda item: (item[0][1], item[0][0] or "")))
+
+
+def usage(series: Iterable[Samples], quantity: HistoryQuantity, unit: float = 1.0) -> Usage | None:
+    """Return the figures of ``quantity`` over its samples, in units of ``unit``; None where there are none."""
+    values = np.concatenate([one.values for one in series if one.quantity == quantity] or [np.empty(0)])
+    values = values[np.isfinite(values) & (values >= 0.0)] / unit
+    if not values.size:
+        return None
+    p50, p95, p99 = np.quantile(values, [0.5, 0.95, 0.99]).tolist()
+    mean, high = float(values.mean()), float(values.max())
+    return Usage(mean=mean, p50=p50, p95=p95, p99=p99, high=high, samples=values.size)
+
+
+def load_points(series: list[Samples], step_s: float) -> tuple[list[LoadPoint], dict[Quantity, float], list[str]]:
+    """Return latency at each group of loads, lowest first, that of all requests together, and notes.
+
+    Quantiles lie linearly within their bucket, as Prometheus' `histogram_quantile` has them (std); one that falls
+    beyond the last bound is left out, because only the bound is known.
+    """
+    rate = next((one.values for one in series if one.quantity == "requests_per_s"), None)
+    if rate is None:
+        return [], {}, []
+    total = next((one.values for one in series if one.quantity == "latency_sum_s_per_s"), np.full(rate.size, np.nan))
+    bounds, buckets = _buckets(series, rate.size)
+    known = np.flatnonzero(np.isfinite(rate) & (rate > 0.0))
+    order = known[np.argsort(rate[known], kind="stable")]
+    notes: list[str] = []
+    groups = [_group(one, rate, total, bounds, buckets, step_s, notes) for one in np.array_split(order, GROUPS)]
+    overall = _group(order, rate, total, bounds, buckets, step_s, notes)
+    return [one for one in groups if one], dict(overall.latency_s) if overall else {}, list(dict.fromkeys(notes))
+
+
+def histogram_quantile(bounds: FloatArray, cumulative: FloatArray, q: float) -> float:
+    """The q-quantile of a histogram: ``bounds`` rise and end in infinity, ``cumulative`` counts at or below each.
+
+    NaN for an empty histogram, infinite where it lies beyond the last finite bound (std; Prometheus gives that bound).
+    """
+    counts = np.maximum.accumulate(cumulative)
+    if counts.size < 2 or not counts[-1] > 0.0:
+        return math.nan
+    wanted = q * counts[-1]
+    at = int(np.searchsorted(counts, wanted))
+    if at >= bounds.size - 1:
+        return math.inf
+    below, start = (counts[at - 1], bounds[at - 1]) if at else (0.0, min(0.0, bounds[0]))
+    return float(start + (bounds[at] - start) * (wanted - below) / (counts[at] - below))
+
+
+def _buckets(series: list[Samples], size: int) -> tuple[FloatArray, FloatArray]:
+    rows = {}
+    for one in series:
+        if one.quantity == "latency_bucket_per_s":
+            rows[_number(one.labels.get("le", ""))] = one.values
+    bounds = np.array(sorted(bound for bound in rows if not math.isnan(bound)))
+    return bounds, np.array([rows[bound] for bound in bounds]) if bounds.size else np.empty((0, size))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _group(
+    at: np.ndarray, rate: FloatArray, total: FloatArray, bounds: FloatArray, buckets: FloatArray, step_s: float,
+    notes: list[str],
+) -> LoadPoint | None:  # fmt: skip
+    if bounds.size:
+        at = at[np.isfinite(buckets[:, at]).all(axis=0)]
+    requests = float(rate[at].sum() * step_s)
+    if at.size == 0 or requests < LEAST_REQUESTS:
+        return None
+    latency: dict[Quantity, float] = {}
+    mean = float(np.sum(total[at]) / np.sum(rate[at]))
+    if math.isfinite(mean) and mean > 0.0:
+        latency["mean"] = mean
+    for name, q in QUANTILES.items() if bounds.size else ():
+        value = histogram_quantile(bounds, buckets[:, at].sum(axis=1), q)
+        if math.isfinite(value) and value > 0.0:
+            latency[name] = value
+        elif math.isinf(value):
+            notes.append(f"{name} lies beyond the last bucket at some loads and was left out there")
+    if not latency:
+        return None
+    return LoadPoint(rate_per_s=float(rate[at].mean()), latency_s=latency, requests=requests, source="history")
