@@ -16,7 +16,9 @@ from specs.cluster import Cluster
 from specs.cpi import CpiProfile
 from specs.deployment import Deployment
 from specs.device import Device
+from specs.drift import DriftReport
 from specs.estimate import MemoryEstimate
+from specs.experts import ExpertProfile
 from specs.gpu import GpuProfile
 from specs.host import HostProfile
 from specs.model import Model
@@ -27,7 +29,7 @@ from specs.workload import Workload
 
 KINDS: tuple[type[Document], ...] = (
     Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
-    HostProfile, GpuProfile, CpiProfile, Device, Model,
+    HostProfile, GpuProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
 )  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",
