@@ -12,7 +12,7 @@ from benchmarks.line import Line, Result
 
 NAMES = (
     "replay", "points", "coverage", "choice", "unseen-device", "memory",
-    "queueing", "engine-speed", "plan-speed", "start-up",
+    "queueing", "engine-speed", "plan-speed", "start-up", "drift",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results"
 
