@@ -73,6 +73,31 @@ class Machine(Spec):
     date: str | None = None
 
 
+class LayerNoise(Spec):
+    """How far the blocks of repeats behind a profile lie apart; each figure is the median over its points.
+
+    ``spread``: interquartile range of all repeats. ``block_spread``: largest less smallest block median.
+    ``median_error``: standard error of the median over blocks; all relative to the median. ``noisy``: what carries
+    the steps is less sure than ``target``.
+    """
+
+    points: Count
+    blocks: float
+    spread: NonNegative
+    block_spread: NonNegative
+    median_error: NonNegative
+    target: NonNegative
+    noisy: bool = False
+
+
+class PhaseMemory(Spec):
+    """Memory that a phase of measuring held on the device when it ended, and the most it held meanwhile."""
+
+    phase: str
+    held_gib: NonNegative
+    peak_gib: NonNegative
+
+
 class LayerProfileSpec(Spec):
     """Operator tables of one model on one device under one engine and precision."""
 
@@ -88,6 +113,9 @@ class LayerProfileSpec(Spec):
     licence: str | None = None
     machine: Machine = Machine()
     error: NonNegative | None = None  # out-of-fold half-width of the 90 % interval of a step time, relative
+    noise: LayerNoise | None = None
+    memory: tuple[PhaseMemory, ...] = ()
+    left_out: tuple[str, ...] = ()  # what was not measured, and why
     tables: tuple[OperatorTable, ...] = Field(min_length=1)
 
 
