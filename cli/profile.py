@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.options import Force, Output, Quiet, Store, Write
+from cli.profile_engine import engine
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -15,6 +16,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 @app.callback()
 def profile() -> None:
     """Turn measurements into a profile that predictions can rest on."""
+
+
+app.command()(engine)
 
 
 @app.command("import")

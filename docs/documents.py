@@ -17,6 +17,7 @@ from specs.cpi import CpiProfile
 from specs.deployment import Deployment
 from specs.device import Device
 from specs.drift import DriftReport
+from specs.engine import EngineProfile
 from specs.estimate import MemoryEstimate
 from specs.experts import ExpertProfile
 from specs.gpu import GpuProfile
@@ -29,7 +30,7 @@ from specs.workload import Workload
 
 KINDS: tuple[type[Document], ...] = (
     Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
-    HostProfile, GpuProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
+    HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
 )  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",

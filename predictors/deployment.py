@@ -111,13 +111,14 @@ def compile_deployment(
     """Return memory, step times and pools of ``deployment``; raises `InfeasibleError` where the model does not fit."""
     roles: tuple[RoleName, ...] = ("mixed",) if deployment.roles == "mixed" else ("prefill", "decode")
     ledgers = tuple(ledger(model, device, deployment, role=role) for role in roles)
-    for book in ledgers:
+    held = _measured_kv_tokens(profile)
+    for book in ledgers if held is None else ():
         _refuse_unfit(book, model, device)
     times = tuple(step_time(model, device, deployment, profile=profile, role=role, require=require) for role in roles)
     for role in roles:
         refuse_holes(profile, model, _part(deployment, role).parallel)
     pools = tuple(
-        _pool(deployment, role, book, time.surface)
+        _pool(deployment, role, book, time.surface, book.kv_tokens if held is None else held)
         for role, book, time in zip(roles, ledgers, times, strict=True)
     )  # fmt: skip
     limit = "the engine's max_model_len" if deployment.engine.max_model_len else f"the context of {model.name}"
@@ -166,6 +167,11 @@ def serve(
     return replace(run, ttft_s=run.ttft_s + overhead_s, e2e_s=run.e2e_s + overhead_s)
 
 
+def _measured_kv_tokens(profile: StepEvidence | None) -> int | None:
+    """What a running engine said of its KV cache: it weighs more than the ledger."""
+    return profile.server.kv_cache_tokens if isinstance(profile, EngineProfileSpec) else None
+
+
 def _overhead_s(profile: StepEvidence | None) -> float:
     return (profile.request_overhead_s or 0.0) if isinstance(profile, EngineProfileSpec) else 0.0
 
@@ -187,14 +193,14 @@ def _part(deployment: DeploymentSpec, role: RoleName) -> DeploymentSpec | Role:
     return part
 
 
-def _pool(deployment: DeploymentSpec, role: RoleName, book: MemoryLedger, surface: StepSurface) -> Pool:
+def _pool(deployment: DeploymentSpec, role: RoleName, book: MemoryLedger, surface: StepSurface, kv_tokens: int) -> Pool:
     """Replicas of one role. Each data-parallel rank schedules for itself and holds its own KV cache [std: vLLM]."""
     engine = deployment.engine
     part = _part(deployment, role)
     limits = EngineLimits(
         max_num_seqs=engine.max_num_seqs,
         max_num_batched_tokens=engine.max_num_batched_tokens,
-        kv_blocks=book.kv_tokens // engine.block_size_tokens,
+        kv_blocks=kv_tokens // engine.block_size_tokens,
         block_size_tokens=engine.block_size_tokens,
         max_model_len=book.max_model_len,
         chunked_prefill=engine.chunked_prefill,

@@ -57,12 +57,17 @@ def measured_error(profile: EngineProfileSpec, deployment: DeploymentSpec) -> fl
 
 
 def measured_evidence(profile: EngineProfileSpec, deployment: DeploymentSpec, error: float) -> tuple[Evidence, ...]:
-    """Return the one entry that the whole step rests on."""
+    """Return what the whole step rests on, and the KV cache where the engine told its size."""
     engine = deployment.engine
     under = f"{profile.engine} {profile.engine_version or ''}".strip()
     other = (profile.engine, profile.engine_version or engine.version) != (engine.name, engine.version)
     note = f"measured under {under}, deployed is {engine.name} {engine.version}" if other else None
-    return (Evidence(quantity="step_time", basis="measured", source=profile.source, error=round(error, 3), note=note),)
+    entries = [
+        Evidence(quantity="step_time", basis="measured", source=profile.source, error=round(error, 3), note=note)
+    ]
+    if profile.server.kv_cache_tokens:
+        entries.append(Evidence(quantity="kv_cache", basis="measured", source=profile.source))
+    return tuple(entries)
 
 
 def refuse_other(profile: EngineProfileSpec, model: ModelSpec, device: DeviceSpec, deployment: DeploymentSpec) -> None:

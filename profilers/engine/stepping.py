@@ -101,27 +101,48 @@ def _spans(streams: Sequence[Stream], clusters: list[list[tuple[float, int, int]
 
 
 def _place_chunks(steps: list[Step], streams: Sequence[Stream], budget: int) -> None:
-    """Put prompts into steps from the last to the first: what a step cannot hold was computed in those before it."""
-    for at in range(len(steps) - 1, -1, -1):
-        for stream in sorted(steps[at].finishing, key=lambda one: -streams[one].sent_s):
-            _place(steps, at, streams[stream], budget)
+    """Put prompts into the steps that computed them, first come first served within the budget."""
+    prompts = _Prompts([one.prompt_tokens or 0 for one in streams])
+    ends = {stream: at for at, step in enumerate(steps) for stream in step.finishing}
+    order = sorted(ends, key=lambda stream: streams[stream].sent_s)
+    for at, step in enumerate(steps):
+        here = [one for one in order if ends[one] == at or (ends[one] > at and streams[one].sent_s <= step.start_s)]
+        room = max(0, budget - len(step.contexts))
+        while prompts.needed(step.finishing) > room:
+            step.extra.append(prompts.compute(step, here, budget))  # a step that no token ends
+        room -= prompts.compute(step, step.finishing, room)
+        came = [one for one in order if ends[one] > at and streams[one].sent_s <= _last_start_s(step)]
+        prompts.compute(step, came, room)
 
 
-def _place(steps: list[Step], at: int, stream: Stream, budget: int) -> None:
-    left, step = stream.prompt_tokens or 0, steps[at]
-    while True:
-        take = min(left, max(0, budget - step.tokens))
-        if take:
-            left -= take
-            step.chunks.append((take, left))
-        if not left:
-            return
-        if at == 0 or steps[at - 1].start_s < stream.sent_s or step.idle:
-            break
-        at -= 1
-        step = steps[at]
-    while left:  # steps of its own at the start of this span, which no token ends
-        take = min(left, budget)
-        left -= take
-        step.chunks.append((take, left))
-        step.extra.append(take)
+def _last_start_s(step: Step) -> float:
+    """When the step that the tokens ended began: behind those of ``extra``, in proportion to their tokens."""
+    hidden = sum(step.extra)
+    return step.start_s + (step.end_s - step.start_s) * hidden / max(1, hidden + step.tokens)
+
+
+@dataclass
+class _Prompts:
+    """How many tokens of each prompt are left to compute."""
+
+    left: list[int]
+
+    def __post_init__(self) -> None:
+        self.whole = list(self.left)
+
+    def needed(self, chosen: Sequence[int]) -> int:
+        return sum(self.left[one] for one in chosen)
+
+    def compute(self, step: Step, chosen: Sequence[int], room: int) -> int:
+        """Compute chunks of the ``chosen`` prompts within ``room`` tokens; returns how many tokens they hold.
+
+        The end of a prompt is computed only in the step that its first token ends.
+        """
+        free = room
+        for one in chosen:
+            take = min(free, self.left[one])
+            if take and (one in step.finishing or take < self.left[one]):
+                step.chunks.append((take, self.whole[one] - self.left[one]))
+                self.left[one] -= take
+                free -= take
+        return room - free
