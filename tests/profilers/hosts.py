@@ -29,7 +29,7 @@ def host_profile(
     fingerprint: str = "sha256:0123456789abcdef", labels: Mapping[str, str] | None = None,
 ) -> HostProfile:  # fmt: skip
     """A profile of this machine's name, with one block of equal repeats per given level (GB/s and TFLOP/s)."""
-    machine = this_machine("a test")
+    machine = this_machine("a test").model_copy(update={"date": "2026-11-01T03:17:00Z"})
     rates, products = summary(_blocks(read), "gb_per_s", 1), summary(_blocks(fp32), "tflops", 1)
     spec = HostProfileSpec(
         fingerprint=fingerprint,
