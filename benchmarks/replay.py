@@ -14,7 +14,7 @@ from benchmarks.reference import reference_path
 from predictors.memory import ledger
 from predictors.serving import EngineLimits, Pool, Requests, Run, simulate
 from predictors.step_time.estimate import StepTime, datasheet_step_time, step_time
-from predictors.step_time.host import HostTime
+from predictors.step_time.host import HostTime, host_time
 from profilers.importers import llmservingsim
 from specs.catalog import find_device, find_model
 from specs.deployment import DeploymentSpec, Engine
@@ -141,8 +141,12 @@ def run() -> Result:
         f"{tier} {found[f'{tier}_mean']:.1%} / {found[f'{tier}_worst']:.1%}"
         for tier in ("measured", "calibrated", "datasheet")
     )
+    host = host_time("vllm", DEPLOYMENT.engine.version)
     notes = (
-        "Host time comes from vLLM 0.18 points on H100 (0.90 ms + 1.6 µs per sequence) and 1.3 µs per kernel gap.",
+        f"Host time ({host.base_s * 1e3:.2f} ms + {host.per_sequence_s * 1e6:.1f} µs per sequence) comes from {host.source}; "
+        "1.3 µs per gap between kernels.",
+        "How the base of host time is identified decides this line: with a term per sequence fitted too (0.90 ms + 6.1 µs) "
+        "3.2 / 4.8 %, without a factor per model on the kernel tables (0.66 ms + 0.2 µs) 1.4 / 6.2 %.",
         "In a mixed step the decodes' share of attention costs 1.3 to 3 times a decode-only step of the same batch.",
     )
     return Result(

@@ -28,13 +28,14 @@ def start_step(w: World, lane: Record, now: float) -> None:
         return
     lane.step_head, lane.step_tail, lane.prefill_s = NONE, NONE, 0.0
     lane.step_decodes, lane.step_tokens, lane.step_prefills, lane.step_completing = 0, 0, 0, 0
-    lane.step_preempted = 0
+    lane.step_preempted, lane.gated = 0, 0
     if rep.chunked:
         _fill_mixed(w, rep, lane, now)
     else:
         _fill_prefill_first(w, rep, lane, now)
     if lane.step_decodes == 0 and lane.step_prefills == 0:
         w.lanes[lane.number].end_s = math.inf
+        lane.launched_s = math.inf
         return
     w.lanes[lane.number].end_s = now + _launch(w.tables, rep, lane, now)
 
@@ -89,10 +90,19 @@ def _continue_partial(w: World, rep: Record, lane: Record, budget: int) -> None:
 
 @inner
 def _admit_waiting(w: World, rep: Record, lane: Record, now: float, budget: int) -> None:
-    """Start waiting requests while tokens, sequences and blocks last."""
+    """Start waiting requests while tokens, sequences and blocks last.
+
+    A step that was scheduled when its predecessor started (``ahead``) knows neither what arrived nor which places came
+    free since then; an engine with nothing else to run schedules at once.
+    """
     queue = w.replicas[rep.queue]
+    ahead = rep.ahead and (lane.decoding > 0 or lane.step_prefills > 0)
+    places = rep.max_seqs - ahead * lane.freed
     while queue.wait_head != NONE and budget > 0 and rep.running < rep.max_seqs:
         s = queue.wait_head
+        if rep.running >= places or (ahead and w.sequences[s].arrival_s > lane.launched_s):
+            lane.gated = 1
+            return
         computed_elsewhere = w.sequences[s].target == 0
         used = _admit_decode(w, rep, lane, s) if computed_elsewhere else _admit_prompt(w, rep, lane, s, budget)
         if used < 0:
@@ -210,7 +220,7 @@ def _launch(tables: FloatArray, rep: Record, lane: Record, now: float) -> float:
     if rep.lanes > 1:
         issue_s = max(rep.stage_share * gpu_s, step_s - gpu_s)
         rep.next_issue_s = now + issue_s
-    lane.in_flight = 1
+    lane.in_flight, lane.launched_s = 1, now
     rep.steps += 1
     rep.busy_s += issue_s
     rep.kv_block_s += (rep.total - rep.free - rep.evictable) * step_s / rep.lanes

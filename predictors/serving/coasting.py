@@ -24,7 +24,14 @@ def coast(w: World, lane: Record, horizon: float) -> None:
     time is linear in the mean context.
     """
     rep = w.replicas[lane.replica]
-    if lane.step_prefills > 0 or lane.step_preempted or lane.decoding == 0 or rep.draft > 0 or rep.lanes > 1:
+    if (
+        lane.step_prefills > 0
+        or lane.step_preempted
+        or lane.gated
+        or lane.decoding == 0
+        or rep.draft > 0
+        or rep.lanes > 1
+    ):
         return
     decoding, first, last_s = lane.decoding, lane.epoch, lane.last_s
     rows = cell(w.tables, rep.batch_at, rep.batch_n, float(decoding))
@@ -53,7 +60,8 @@ def coast(w: World, lane: Record, horizon: float) -> None:
         end, busy_s, outside = end + step_s, busy_s + step_s, outside + line[3]
         held_s += step_s * (rep.total - free - rep.evictable)
     if epoch > first:
-        w.lanes[lane.number].end_s, lane.last_s, lane.outside = end, last_s, lane.outside + int(outside)
+        w.lanes[lane.number].end_s, lane.last_s, lane.launched_s = end, last_s, last_s
+        lane.outside += int(outside)
         _note_coasted(rep, lane, epoch - first, free, busy_s, held_s)
 
 

@@ -249,7 +249,7 @@ def _limit_fields(pool: Pool) -> dict[str, float]:
 def _lanes(replicas: Any, block: int, ring: int) -> Any:
     """One record per batch in flight."""
     owner = np.repeat(np.arange(len(replicas)), replicas["lanes"])
-    lanes = _filled(state.LANE, len(owner), replica=owner, number=np.arange(len(owner)))
+    lanes = _filled(state.LANE, len(owner), replica=owner, number=np.arange(len(owner)), launched_s=np.inf)
     for name in ("run_head", "run_tail", "partial", "fresh_head", "step_head", "step_tail"):
         lanes[name] = state.NONE
     lanes["block"], lanes["draft"] = replicas["block"][owner], replicas["draft"][owner]

@@ -53,17 +53,19 @@ step of the lane adds one to both."""
 LANE = _layout(
     "number replica in_flight epoch decoding context run_head run_tail partial fresh_head fresh step_head step_tail "
     "step_decodes step_tokens step_prefills step_completing step_preempted outside block draft "
-    "ring_at ring_mask peak_head peak_tail",
-    "end_s last_s prefill_s",
+    "ring_at ring_mask peak_head peak_tail freed gated",
+    "end_s last_s prefill_s launched_s",
 )
-"""One batch in flight; a replica has one lane per pipeline stage."""
+"""One batch in flight; a replica has one lane per pipeline stage. ``launched_s``: when its step was started (infinite
+when it idles); ``freed``: requests that ended with the last step; ``gated``: whether a request that could have been
+admitted waits for a step that is not yet scheduled."""
 
 REPLICA = _layout(
     "number role queue lane lanes running wait_head wait_tail waiting longest_queue free evictable total kv_max steps "
     "preemptions prefill_tokens decode_tokens hit_tokens lru_head lru_tail evictions cached_at "
     "max_seqs max_tokens block chunked hashed draft hash_blocks hash_tokens "
     "tokens_at sequences_at host_at batch_at batch_n context_at context_n decode_at chunk_at chunk_n past_at past_n "
-    "prefill_at mixed_at graph_max overlap",
+    "prefill_at mixed_at graph_max overlap ahead",
     "next_issue_s busy_s kv_block_s eager_s stage_share",
 )
 """One replica: its queue, KV blocks and totals, its limits, and where its step-time surface lies in the tables."""

@@ -26,6 +26,7 @@ from predictors.serving.state import (
 @inlined
 def complete_step(w: World, lane: Record, now: float) -> None:
     """Emit the tokens of the step that ends now."""
+    running = w.replicas[lane.replica].running
     if lane.step_decodes > 0:
         _emit_decodes(w, lane, now)
     s = lane.step_head
@@ -34,6 +35,7 @@ def complete_step(w: World, lane: Record, now: float) -> None:
         following = w.sequences[s].step_next
         _complete_chunk(w, lane, s, now)
         s = following
+    lane.freed = running - w.replicas[lane.replica].running
 
 
 @inner

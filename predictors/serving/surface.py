@@ -50,6 +50,9 @@ class StepSurface(NamedTuple):
     """What a step costs more when it is not replayed from a graph."""
     overlap: bool = False
     """Asynchronous scheduling: host and GPU time overlap."""
+    ahead: bool = False
+    """Asynchronous scheduling fills a step when the one before it starts: what arrives or frees a place during a step
+    counts from the step after the next."""
     stages: int = 1
     """Pipeline stages of the replica: so many batches are in flight."""
     stage_share: float = 1.0
@@ -134,6 +137,7 @@ def _scalars(surface: StepSurface) -> dict[str, float]:
         "graph_max": surface.graph_max_sequences,
         "eager_s": surface.eager_s,
         "overlap": surface.overlap,
+        "ahead": surface.ahead,
         "stage_share": surface.stage_share,
     }
 

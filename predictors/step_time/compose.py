@@ -77,6 +77,7 @@ def compile_surface(
         host_s=host.seconds(count), decode_batch_grid=batch, decode_context_grid=context, decode_attention_s=decode,
         prefill_chunk_grid=chunk, prefill_context_grid=context, prefill_attention_s=prefill,
         graph_max_sequences=int(CAPTURE_SIZES[-1]) if engine.cuda_graphs else 0, eager_s=0.0, overlap=host.overlap,
+        ahead=host.ahead if engine.async_scheduling is None else engine.async_scheduling,
         stages=operators.stages, stage_share=operators.stage_share, mixed_decode_attention_s=mixed,
     )  # fmt: skip
     return surface, tally

@@ -24,7 +24,7 @@ class HostTime:
     """What a step costs besides its kernels, for one engine and version (ours).
 
     ``base_s`` per step and ``per_sequence_s`` per running sequence; ``overlap``: asynchronous scheduling hides it
-    behind the GPU. ``saved_us_per_layer``: what fusion, graph replay and dependent launch spare of a layer whose
+    behind the GPU. ``ahead``: a step is scheduled when the one before it starts. ``saved_us_per_layer``: what fusion, graph replay and dependent launch spare of a layer whose
     kernels were timed alone, ``saved_us_per_quantised_layer`` more where each timing holds its own quantisation of
     activations. ``exact``: fitted on this engine at this minor version. ``relative_error``: half-width of the 90 %
     interval of a step, out of fold, where it was fitted.
@@ -33,6 +33,7 @@ class HostTime:
     base_s: float
     per_sequence_s: float
     overlap: bool = False
+    ahead: bool = False
     saved_us_per_layer: float = 0.0
     saved_us_per_quantised_layer: float = 0.0
     relative_error: float | None = None
@@ -53,7 +54,7 @@ def host_time(engine: str, version: str) -> HostTime:
     entry = known[-1] if known else entries[0]
     return HostTime(
         base_s=entry["base_ms"] * 1e-3, per_sequence_s=entry["per_sequence_us"] * 1e-6,
-        overlap=bool(entry.get("overlap", False)), source=entry["source"],
+        overlap=bool(entry.get("overlap", False)), ahead=bool(entry.get("ahead", False)), source=entry["source"],
         saved_us_per_layer=entry.get("saved_us_per_layer", 0.0),
         saved_us_per_quantised_layer=entry.get("saved_us_per_quantised_layer", 0.0),
         exact=entry["engine"] == engine and _ordered(entry["version"])[:2] == _ordered(version)[:2],

@@ -43,12 +43,15 @@ def serve_plainly(requests: Requests, pool: Pool) -> list[_Sequence]:
         )
     ]
     coming, waiting, running = deque(sequences), deque[_Sequence](), list[_Sequence]()
+    known_s, freed = np.inf, 0
     while coming or waiting or running:
         if not waiting and not running:
-            now = max(now, coming[0].arrival_s)
+            now, known_s, freed = max(now, coming[0].arrival_s), np.inf, 0
         while coming and coming[0].arrival_s <= now:
             waiting.append(coming.popleft())
-        scheduled = _schedule(waiting, running, limits, now)
+        late = (known_s, freed) if pool.surface.ahead else (np.inf, 0)
+        scheduled = _schedule(waiting, running, limits, now, late)
+        known_s, before = now, len(running)
         now += _cost(scheduled, pool.surface)
         for sequence, new in scheduled:
             sequence.computed += new
@@ -58,6 +61,7 @@ def serve_plainly(requests: Requests, pool: Pool) -> list[_Sequence]:
                 sequence.times.append(now)
                 if sequence.emitted == sequence.output:
                     running.remove(sequence)
+        freed = before - len(running)
     return sequences
 
 
@@ -66,8 +70,13 @@ def _blocks(tokens: int, limits: EngineLimits) -> int:
 
 
 def _schedule(
-    waiting: deque[_Sequence], running: list[_Sequence], limits: EngineLimits, now: float
+    waiting: deque[_Sequence],
+    running: list[_Sequence],
+    limits: EngineLimits,
+    now: float,
+    late: tuple[float, int],
 ) -> list[tuple[_Sequence, int]]:
+    """``late``: with scheduling one step ahead, the last arrival known and how many places are not yet known free."""
     scheduled: dict[int, tuple[_Sequence, int]] = {}
     budget, preempted = limits.max_num_batched_tokens, False
     held = {s.number: _blocks(s.computed, limits) for s in running}
@@ -87,7 +96,10 @@ def _schedule(
             held[sequence.number] = needed
             scheduled[sequence.number] = (sequence, new)
             budget -= new
-    while waiting and budget > 0 and not preempted and len(running) < limits.max_num_seqs:
+    known_s, freed = late if scheduled else (np.inf, 0)
+    while waiting and budget > 0 and not preempted and len(running) + freed < limits.max_num_seqs:
+        if waiting[0].arrival_s > known_s:
+            break
         new = min(waiting[0].tokens, budget)
         if sum(held.values()) + _blocks(new, limits) > limits.kv_blocks:
             break

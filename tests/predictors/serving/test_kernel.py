@@ -61,14 +61,15 @@ traces = st.lists(st.tuples(st.floats(0.0, 0.05), st.integers(1, 90), st.integer
     block=st.sampled_from([1, 4, 16]),
     room=st.integers(0, 40),
     overlap=st.booleans(),
+    ahead=st.booleans(),
 )
 def test_equals_a_plain_engine(
-    trace: Requests, max_seqs: int, budget: int, block: int, room: int, overlap: bool
+    trace: Requests, max_seqs: int, budget: int, block: int, room: int, overlap: bool, ahead: bool
 ) -> None:
     """Same token times as the list-based scheduler, with little KV (so with preemption), any budget and block size."""
     longest = int((trace.prompt_tokens + trace.output_tokens).max())
     tight = pool(
-        surface(overlap=overlap),
+        surface(overlap=overlap, ahead=ahead),
         max_num_seqs=max_seqs,
         max_num_batched_tokens=budget,
         block_size_tokens=block,
@@ -101,6 +102,8 @@ FEATURES: dict[str, dict[str, Any]] = {
     "little KV": {"limits": {"kv_blocks": 300}},
     "round-robin": {"replicas": 3, "router": "round-robin"},
     "single queue": {"replicas": 3, "router": "single-queue"},
+    "ahead": {"surface": {"ahead": True}, "limits": {"kv_blocks": 400, "max_num_seqs": 20}},
+    "ahead, disaggregated": {"surface": {"ahead": True}, "decode": {}, "patience": Patience(abort_s=3.0)},
     "pipeline": {"surface": {"stages": 3, "stage_share": 0.4}, "limits": {"kv_blocks": 400}},
     "closed loop": {"closed_loop": ClosedLoop(concurrency=24, start_spread_s=1.0, client_delay_s=0.01)},
     "speculative": {"speculative": Speculative(draft_tokens=3, acceptance=0.7), "limits": {"kv_blocks": 300}},

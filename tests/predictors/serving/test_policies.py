@@ -167,6 +167,18 @@ def test_speculation_without_acceptance_changes_nothing() -> None:
     np.testing.assert_allclose(never.e2e_s, simulate(trace, roomy).e2e_s)
 
 
+def test_a_step_scheduled_ahead_knows_neither_late_arrivals_nor_freed_places() -> None:
+    """Unit steps: what comes in the third step starts in the fifth; a place freed by a step is used one step later."""
+    trace = requests([0.0, 2.5], [1, 1], [10, 2])
+    assert simulate(trace, pool(unit_surface())).ttft_s.tolist() == [1.0, 1.5]
+    assert simulate(trace, pool(unit_surface(ahead=True))).ttft_s.tolist() == [1.0, 2.5]
+    queued = requests([0.0, 0.0, 0.0], [1, 1, 1], [10, 3, 1])
+    assert simulate(queued, pool(unit_surface(), max_num_seqs=2)).ttft_s.tolist() == [1.0, 1.0, 4.0]
+    assert simulate(queued, pool(unit_surface(ahead=True), max_num_seqs=2)).ttft_s.tolist() == [1.0, 1.0, 5.0]
+    alone = requests([0.0, 0.0], [1, 1], [3, 1])
+    assert simulate(alone, pool(unit_surface(ahead=True), max_num_seqs=1)).ttft_s.tolist() == [1.0, 4.0]
+
+
 def test_host_time_is_added_or_overlapped() -> None:
     host = np.full(301, 0.25)
     trace = requests([0.0], [8], [4])
