@@ -174,13 +174,13 @@ def _holds(figures: dict[str, float]) -> bool:
 
 def _text(figures: dict[str, float], agreeing: int) -> str:
     alarms, in_a_row = 100 * figures["false_alarms"], 100 * figures["false_alarms_in_a_row"]
-    unlimited = 100 * figures["false_alarms_without_limit"]
+    unlimited = [100 * figures[f"false_alarms{kind}_without_limit"] for kind in ("", "_in_a_row")]
     seen = "no blocks agreed within 3 %, so nothing could be found"
     if agreeing:
         seen = f"10 % slower found in {100 * figures['found']:.1f} % of {agreeing} pairs that agree"
         seen += f"; smallest change {100 * figures['smallest']:.1f} %"
-    beside = f"{unlimited:.2f} % without the limit on noise, {in_a_row:.2f} % of runs one after the other"
-    return f"false alarms {alarms:.2f} % of {PAIRS} pairs ({beside}); {seen}"
+    beside = f"without the limit on noise {unlimited[0]:.1f} and {unlimited[1]:.1f} %"
+    return f"false alarms {alarms:.1f} % of {PAIRS} pairs, {in_a_row:.1f} % of runs in a row ({beside}); {seen}"
 
 
 def _row(name: str, rates: Rates, found: Sequence[Change]) -> dict[str, object]:

@@ -197,7 +197,11 @@ def _metrics(before: Identified, after: Identified) -> list[MetricDrift]:
     if not both:
         cure = "Measure both the same way."
         raise InputError(f"{short_id(before[0])} and {short_id(after[0])} share no measured figure", cure=cure)
-    found = changes([(old[name].blocks, new[name].blocks) for name in both])
+    try:
+        found = changes([(old[name].blocks, new[name].blocks) for name in both])
+    except ValueError as error:
+        cure = "Measure again: a profile that tonnage wrote has rates above 0 in every block."
+        raise InputError(f"{short_id(before[0])} or {short_id(after[0])}: {error}", cure=cure) from None
     return [_metric(name, old[name], new[name], one) for name, one in zip(both, found, strict=True)]
 
 

@@ -59,7 +59,7 @@ def changes(
     A pair whose blocks disagree by more than ``agreement`` on either side is `too-noisy` whatever its difference; so
     is one that did not move where a change of ``DETECTABLE`` would have gone unseen.
 
-    Raises ValueError for an empty block or a rate that is not a finite number above 0.
+    Raises ValueError for a side without blocks, an empty block or a rate that is not a finite number above 0.
     """
     medians = [(_log_medians(before), _log_medians(after)) for before, after in pairs]
     disagreements = [max(map(_disagreement, both)) for both in medians]
@@ -162,6 +162,8 @@ def _student(before: FloatArray, after: FloatArray, shift: float, effect: float,
 
 
 def _log_medians(blocks: Blocks) -> FloatArray:
+    if not len(blocks):
+        raise ValueError("no blocks")
     medians = np.array([np.median(block) if len(block) else math.nan for block in blocks], dtype=float)
     if not (np.isfinite(medians).all() and (medians > 0).all()):
         raise ValueError("every block needs at least one rate, finite and above 0")
@@ -170,7 +172,5 @@ def _log_medians(blocks: Blocks) -> FloatArray:
 
 
 def _disagreement(log_medians: FloatArray) -> float:
-    if len(log_medians) == 0:
-        return math.inf
     medians = np.exp(log_medians)
     return float(np.ptp(medians) / np.median(medians))

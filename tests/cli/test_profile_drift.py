@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from profilers import drift
+from profilers.alone import alone
 from profilers.drift import Kind, host_metrics
 from profilers.store import listing, open_store
 from specs.drift import DriftReport
@@ -72,6 +73,13 @@ def test_what_cannot_be_measured_is_refused(tonnage: Tonnage, arguments: tuple[s
     result = tonnage("profile", *arguments)
     assert (result.exit_code, told in result.stderr) == (code, True), result.stderr
     assert "\n  " in result.stderr
+
+
+def test_two_looks_at_once_are_refused(tonnage: Tonnage, folder: Path) -> None:
+    with alone():
+        result = tonnage("profile", "drift", "before.yaml")
+    assert (result.exit_code, "another measurement is running" in result.stderr) == (4, True)
+    assert tonnage("profile", "drift", "before.yaml", "--against", "before.yaml").exit_code == 0
 
 
 def test_a_router_log_becomes_a_stored_profile(tonnage: Tonnage, folder: Path) -> None:

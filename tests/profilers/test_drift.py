@@ -102,6 +102,14 @@ def test_figures_of_one_side_alone_are_named() -> None:
         drift_against(identified(bare), identified(empty))
 
 
+@pytest.mark.parametrize("blocks", [[], [[]], [[0.0]], [[-1.0]]])
+def test_blocks_that_no_measurement_gives_are_refused(blocks: list[list[float]]) -> None:
+    good, broken = identified(host_profile()), storable(host_profile())
+    broken["spec"]["bandwidth"][0]["blocks_gb_per_s"] = blocks
+    with pytest.raises(InputError, match="block"):
+        drift_against(good, ("sha256:" + "0" * 64, broken))
+
+
 def test_plans_that_rest_on_the_profile_are_named(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store.db"))
     identity = add_profile(store, host_profile())
