@@ -19,8 +19,8 @@ from specs.writing import to_yaml
 from tests.profilers.engine.conftest import BUDGET, known_s, probed, stub
 from tests.profilers.engine.stub import serving
 
-# Within a shared process and on a busy machine timers are late by about a millisecond in a step of twelve.
-TOLERANCE = 0.15
+# Timers are late by about a millisecond in a step of twelve, by more on a busy machine; a wrong term is off by half.
+TOLERANCE = 0.25
 KEY = "sk-do-not-show-me"
 NO_PROGRESS = lambda done, total, what: None  # noqa: E731
 QUICK = Asked(max_requests=20, max_seconds=3, prompt_tokens=32, output_tokens=4, longest_prompt=64, seed=0)
