@@ -34,7 +34,8 @@ def experts_table(profile: ExpertProfile) -> Group:
 
 
 def _row(one: LayerExperts) -> tuple[str, ...]:
-    order = sorted(range(len(one.counts)), key=lambda expert: (-one.counts[expert], expert))
+    chosen = [expert for expert, count in enumerate(one.counts) if count]
+    order = sorted(chosen, key=lambda expert: (-one.counts[expert], expert))
     hottest = ", ".join(f"{expert} ({one.counts[expert] / one.assignments:.1%})" for expert in order[:HOTTEST_SHOWN])
     figures = (f"{one.imbalance:.3g}", f"{one.effective:.3g}", f"{one.hot_share:.1%}", str(one.never))
     return str(one.layer), f"{one.assignments:,}", *figures, f"{one.sampling_error:.1%}", hottest

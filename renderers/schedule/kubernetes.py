@@ -31,6 +31,7 @@ def cron_job(schedule: Schedule, *, image: str, node: str) -> dict[str, Any]:
     pod = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": STOP_S,
+        "hostNetwork": True,  # gives the pod the node's name, by which its profiles are found again
         "nodeSelector": {"kubernetes.io/hostname": node},
         "containers": [container],
         "volumes": [{"name": n, "hostPath": {"path": p, "type": "DirectoryOrCreate"}} for n, p in paths.items()],

@@ -108,6 +108,7 @@ def test_the_cron_job_runs_alone_on_its_node_and_ends() -> None:
     assert (below["activeDeadlineSeconds"], below["backoffLimit"]) == (1800, 0)
     pod = below["template"]["spec"]
     assert pod["nodeSelector"] == {"kubernetes.io/hostname": "gpu-1"}
+    assert pod["hostNetwork"] is True  # else every pod is a machine of its own
     container = pod["containers"][0]
     assert [*container["command"], *container["args"]] == [asked.program, *asked.arguments]
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
