@@ -13,13 +13,14 @@ from predictors.serving import ClosedLoop, Requests
 from predictors.serving.engine import Router
 from predictors.workload import check_lengths, closed_loop_of, requests_of
 from profilers.importers.load import read_load
-from profilers.named import layer_profile
+from profilers.named import step_profile
 from specs.catalog import find_device, find_model
 from specs.cluster import Cluster, ClusterSpec
 from specs.deployment import Engine
+from specs.engine import StepEvidence
 from specs.errors import InputError
 from specs.model import ModelSpec
-from specs.profile import Basis, LayerProfileSpec
+from specs.profile import Basis
 from specs.reading import read_document, sha256
 from specs.trace import Load
 from specs.workload import Slo, Workload, WorkloadSpec
@@ -47,7 +48,7 @@ class Question:
     confidence: float
     survive: Survive | None
     require: Basis | None
-    profiles: tuple[LayerProfileSpec, ...]
+    profiles: tuple[StepEvidence, ...]
     seed: int
     inputs: dict[str, str]
 
@@ -110,7 +111,7 @@ def read_question(
     check_lengths(requests, model.max_context_tokens, limit=f"{model.name}'s context")
     _check_prices(offered.spec, objective, cluster)
     _check_slo(asked.spec, workload)
-    specs = tuple(layer_profile(path, store=store) for path in profiles)
+    specs = tuple(step_profile(path, store=store) for path in profiles)
     _check_profiles(specs, profiles, model, offered.spec, cluster.parent)
     inputs = {path.name: sha256(path) for path in (workload, cluster)} | dict(map(_identity, profiles)) | load.inputs
     return Question(
@@ -127,7 +128,7 @@ def _identity(profile: Path) -> tuple[str, str]:
 
 
 def _check_profiles(
-    specs: tuple[LayerProfileSpec, ...], paths: tuple[Path, ...], model: ModelSpec, cluster: ClusterSpec, base: Path
+    specs: tuple[StepEvidence, ...], paths: tuple[Path, ...], model: ModelSpec, cluster: ClusterSpec, base: Path
 ) -> None:
     devices = {find_device(pool.device, base).name for pool in cluster.pools}
     for spec, path in zip(specs, paths, strict=True):

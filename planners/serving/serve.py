@@ -28,8 +28,8 @@ from predictors.serving import (
 from predictors.step_time import StepTime, step_time
 from profilers.importers.silicon import profile_for
 from specs.deployment import DeploymentInPlan, Role, Roles
+from specs.engine import EngineProfileSpec, StepEvidence
 from specs.errors import MissingHardwareError
-from specs.profile import LayerProfileSpec
 
 Chosen = npt.NDArray[np.bool_]
 End = Literal["nominal", "planned", "low", "high"]
@@ -88,7 +88,7 @@ class Workbench:
 
         largest = Limits(max(MAX_NUM_SEQS), max(MAX_NUM_BATCHED_TOKENS), 0.9)
         question = self.question
-        profile = self._profile(layout)
+        profile = self._profile(layout, role)
         deployment = self.deployment(layout, largest, role=role)
         profile = profile or profile_for(question.model, layout.device, deployment)
         refuse_holes(profile, question.model, layout.parallel)
@@ -104,11 +104,11 @@ class Workbench:
         except MissingHardwareError as error:
             return error
 
-    def _profile(self, layout: Layout) -> LayerProfileSpec | None:
-        """The profile of this device that was given, if it has tables of this TP degree."""
+    def _profile(self, layout: Layout, role: str) -> StepEvidence | None:
+        """The profile of this device that was given, if it covers this layout."""
         for profile in self.question.profiles:
             mine = (profile.model, profile.device) == (self.question.model.name, layout.device.name)
-            if mine and layout.parallel.tp in {table.tp for table in profile.tables}:
+            if mine and _covers(profile, layout, role):
                 return profile
         return None
 
@@ -171,6 +171,13 @@ class Workbench:
         """KV transfer from prefill to decode replicas over the network."""
         per_token = kv_bytes_per_token(self.question.model, "bf16", 1)
         return Transfer(s_per_token=per_token / (max(self.transfer_gb_per_s, 1e-3) * 1e9))
+
+
+def _covers(profile: StepEvidence, layout: Layout, role: str) -> bool:
+    """Whether ``profile`` tells of the layout: operators of its TP degree, or whole steps of that very layout."""
+    if isinstance(profile, EngineProfileSpec):
+        return role == "mixed" and profile.parallel == layout.parallel
+    return layout.parallel.tp in {table.tp for table in profile.tables}
 
 
 def serve(
