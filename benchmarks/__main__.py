@@ -12,7 +12,7 @@ from benchmarks.line import Line, Result
 
 NAMES = (
     "replay", "points", "coverage", "choice", "unseen-device", "memory",
-    "queueing", "engine-speed", "plan-speed", "start-up", "drift",
+    "queueing", "engine-speed", "plan-speed", "start-up", "drift", "layer-sum",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results"
 

@@ -235,3 +235,89 @@ def moe(
     keep = keeper(store, quiet=quiet)
     emit(found, lambda: experts_table(found), output=output, write=write, force=force, quiet=quiet)
     keep(found)
+
+
+@app.command()
+def services(
+    prometheus: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A server with Prometheus' API; credentials: TONNAGE_PROMETHEUS_*."),
+    ] = None,
+    export: Annotated[list[Path] | None, typer.Option(help="Saved samples of raw metrics; may be repeated.")] = None,
+    traces: Annotated[list[Path] | None, typer.Option(help="Jaeger, Zipkin or OTLP JSON; may be repeated.")] = None,
+    load_test: Annotated[
+        list[str] | None, typer.Option(metavar="[SERVICE=]FILE", help="A result of locust or k6; may be repeated.")
+    ] = None,
+    namespace: Annotated[list[str] | None, typer.Option(help="Only this namespace; may be repeated.")] = None,
+    label: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only with this label.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Without workloads so named.")] = None,
+    range_: Annotated[str, typer.Option("--range", metavar="TIME", help="How far back.")] = "14d",
+    step: Annotated[str, typer.Option(metavar="TIME", help="Pause between samples.")] = "5m",
+    history: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the history too, as YAML and Parquet.")
+    ] = None,
+    output: Output = None,
+    write: Write = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Profile services that call each other: usage, load, latency against load, and the graph of their calls.
+
+    Example: tonnage profile services --prometheus http://localhost:9090 --traces traces.json -w app.yaml
+    """
+    from cli.output import progress
+    from cli.services import profiles_folder, read_recorded, refuse_overwrites, show_services, write_services
+    from profilers.history import write_history
+    from profilers.prometheus.discovery import Selection
+    from profilers.services.profile import profile_services
+    from renderers.services import services_table
+
+    refuse_overwrites(write, history, force)
+    selection = Selection(namespaces=tuple(namespace or ()), labels=tuple(label or ()), exclude=tuple(exclude or ()))
+    with progress(quiet=quiet) as on_progress:
+        recorded = read_recorded(prometheus, export or [], selection, (range_, step), on_progress)
+        if history and recorded:
+            write_history(recorded, history, force=force)
+        found = profile_services(
+            name=write.stem if write else "application", recorded=recorded, traces=traces or (),
+            load_tests=load_test or (), folder=profiles_folder(write), on_progress=on_progress,
+        )  # fmt: skip
+    write_services(found, write, force=force, quiet=quiet)
+    show_services(found, lambda: services_table(found.application, found.profiles), output=output, write=write)
+
+
+@app.command()
+def layers(
+    model: Annotated[str, typer.Argument(help="Catalogue name, or path of a config.json; nothing is downloaded.")],
+    device: Annotated[Literal["cuda", "cpu"], typer.Option(help="Where the layer runs.")] = "cuda",
+    tp: Annotated[int, typer.Option(min=1, help="Measure one shard of so many.")] = 1,
+    budget: Annotated[str, typer.Option(metavar="TIME", help="No block is begun afterwards.")] = "120s",
+    store: Store = None,
+    output: Output = None,
+    write: Write = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure one layer of a model, its embedding, head and norm, with random weights on this device, by torch.
+
+    A Deployment takes the profile by its `profile:`. With -w a run that was killed goes on where it was.
+
+    Example: tonnage profile layers llama-3.1-8b --device cuda --tp 2 --budget 10m -w layers.yaml
+    """
+    from cli.keeping import keeper
+    from cli.output import emit, progress, refuse_overwrite
+    from profilers.layers import profile_layers
+    from renderers.layers import layers_table
+    from specs.catalog import find_model
+    from specs.durations import seconds
+
+    refuse_overwrite(write, force)
+    budget_s, spec = seconds(budget, "--budget"), find_model(model)
+    keep = keeper(store, quiet=quiet)
+    with progress(quiet=quiet) as on_progress:
+        found = profile_layers(
+            spec, device=device, tp=tp, budget_s=budget_s, write=write, on_progress=on_progress,
+            command=f"tonnage profile layers {model} --device {device} --tp {tp} --budget {budget}",
+        )  # fmt: skip
+    emit(found, lambda: layers_table(found), output=output, write=write, force=force, quiet=quiet)
+    keep(found)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from specs.base import Count, Document, NonNegative, Positive, Spec
 
-Architecture = Literal["volta", "turing", "ampere", "ada", "hopper", "blackwell", "cdna3"]
+Architecture = Literal["volta", "turing", "ampere", "ada", "hopper", "blackwell", "cdna3", "cpu"]
 
 
 class Links(Spec):
