@@ -56,7 +56,7 @@ def engine(
 
     from cli.keeping import keeper
     from cli.output import emit, progress, refuse_overwrite
-    from profilers.engine import Asked, Labels, profile_endpoint, profile_results
+    from profilers.engine import Asked, Labels, profile_endpoint, profile_results, reach_endpoint
     from renderers.engine import engine_table
     from specs.deployment import Parallel
     from specs.errors import InputError
@@ -64,6 +64,9 @@ def engine(
     refuse_overwrite(write, force)
     if (url is None) == (not results):
         raise InputError("profile engine takes a URL or --results, one of them", cure="Give one.")
+    key = os.environ.get("TONNAGE_API_KEY") or None
+    if url is not None:
+        reach_endpoint(url, key=key, served=served_model)  # before the store is opened, which takes longer
     keep = keeper(store, quiet=quiet)
     labels = Labels(
         model=model, device=device, engine=engine_name, engine_version=engine_version, parallel=Parallel(tp=tp, pp=pp),
@@ -75,7 +78,6 @@ def engine(
     )  # fmt: skip
     with progress(quiet=quiet) as on_progress:
         if url is not None:
-            key = os.environ.get("TONNAGE_API_KEY") or None
             found = profile_endpoint(url, asked, labels, key=key, served=served_model, on_progress=on_progress)
         else:
             found = profile_results(results or [], labels, on_progress)

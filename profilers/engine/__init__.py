@@ -2,7 +2,7 @@
 
 from profilers.engine.document import Labels
 from profilers.engine.probing import Asked
-from profilers.engine.profile import profile_endpoint
+from profilers.engine.profile import profile_endpoint, reach_endpoint
 from profilers.engine.results import profile_results
 
-__all__ = ["Asked", "Labels", "profile_endpoint", "profile_results"]
+__all__ = ["Asked", "Labels", "profile_endpoint", "profile_results", "reach_endpoint"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
 
 from profilers.engine.steps import Steps
 from specs.engine import Fit, Seen, StepModel
@@ -78,6 +77,8 @@ def _out_of_fold(steps: Steps, grid: FloatArray, block: int) -> tuple[FloatArray
 
 def _solve(steps: Steps, grid: FloatArray) -> tuple[StepModel, float]:
     """Least squares over the terms, the rises of the token curve and the overhead, none of them negative."""
+    from scipy.optimize import nnls  # half a second to import: not before there is something to fit
+
     terms = [steps.steps, steps.sequences, steps.context_tokens, steps.prompts, steps.pairs, steps.idle]
     rises = steps.tokens[:, 1:]  # from 0 to 1 token is part of the base
     matrix = np.column_stack([*terms, rises])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -109,6 +110,8 @@ async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.St
 def _said(error: Exception) -> str:
     if isinstance(error, asyncio.IncompleteReadError | EOFError):
         return "the connection was closed half-way"
+    if isinstance(error, OSError) and (error.errno or 0) > 0:  # asyncio's own text is about its calls
+        return os.strerror(error.errno or 0)
     return str(getattr(error, "strerror", None) or error)
 
 

@@ -26,6 +26,11 @@ from specs.trace import FloatArray
 DRIFTED = 0.10  # of the first single stream's gaps, between the beginning and the end of the probes
 
 
+def reach_endpoint(url: str, *, key: str | None, served: str | None) -> None:
+    """Ask the server at ``url`` for its models, within seconds; raises what `profile_endpoint` raises."""
+    asyncio.run(served_model(endpoint_of(url, key), served))
+
+
 def profile_endpoint(
     url: str, asked: Asked, labels: Labels, *, key: str | None, served: str | None, on_progress: OnProgress
 ) -> EngineProfile:

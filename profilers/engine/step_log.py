@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from profilers.engine.steps import Steps, knots, token_share
 from profilers.importers.trace_files import open_trace, read_columns
@@ -65,6 +64,8 @@ def _table(path: Path) -> FloatArray:
         found = [one.groupdict() for one in _LINE.finditer(read_text(path))]
         rows = [[float(one[name] or "nan") for name in (*COLUMNS, SHARE)] for one in found]
         return np.array(rows, dtype=np.float64).reshape(-1, 5)
+    import polars as pl
+
     file = open_trace(path)
     for name in COLUMNS:
         if name not in file.names:
