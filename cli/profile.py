@@ -256,6 +256,7 @@ def services(
     history: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the history too, as YAML and Parquet.")
     ] = None,
+    store: Store = None,
     output: Output = None,
     write: Write = None,
     force: Force = False,
@@ -265,6 +266,7 @@ def services(
 
     Example: tonnage profile services --prometheus http://localhost:9090 --traces traces.json -w app.yaml
     """
+    from cli.keeping import keeper
     from cli.output import progress
     from cli.services import profiles_folder, read_recorded, refuse_overwrites, show_services, write_services
     from profilers.history import write_history
@@ -272,7 +274,8 @@ def services(
     from profilers.services.profile import profile_services
     from renderers.services import services_table
 
-    refuse_overwrites(write, history, force)
+    refuse_overwrites(write, history, force, watched=bool(prometheus or export))
+    keep = keeper(store, quiet=True)
     selection = Selection(namespaces=tuple(namespace or ()), labels=tuple(label or ()), exclude=tuple(exclude or ()))
     with progress(quiet=quiet) as on_progress:
         recorded = read_recorded(prometheus, export or [], selection, (range_, step), on_progress)
@@ -282,6 +285,8 @@ def services(
             name=write.stem if write else "application", recorded=recorded, traces=traces or (),
             load_tests=load_test or (), folder=profiles_folder(write), on_progress=on_progress,
         )  # fmt: skip
+    for profile_of_one in found.profiles.values():
+        keep(profile_of_one)
     write_services(found, write, force=force, quiet=quiet)
     show_services(found, lambda: services_table(found.application, found.profiles), output=output, write=write)
 

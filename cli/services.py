@@ -27,10 +27,15 @@ def profiles_folder(write: Path | None) -> str:
     return f"{write.stem if write else 'application'}{FOLDER}"
 
 
-def refuse_overwrites(write: Path | None, history: Path | None, force: bool) -> None:
-    """Raise `InputError` before any work is done where a file of the result is there already."""
+def refuse_overwrites(write: Path | None, history: Path | None, force: bool, *, watched: bool) -> None:
+    """Raise `InputError` before any work is done where a file of the result is there already.
+
+    Or where a ``history`` is to be written but none is read (``watched``).
+    """
     refuse_overwrite(write, force)
     refuse_overwrite(history, force)
+    if history and not watched:
+        raise InputError("--history: there is no history to write", cure="Give --prometheus URL or --export FILE.")
     folder = write.parent / profiles_folder(write) if write else None
     if folder and folder.exists() and not force:
         raise InputError(

@@ -67,8 +67,8 @@ def read_history_file(path: Path) -> Recorded:
         for one in spec.series
     )
     return Recorded(
-        source=spec.source, time_s=values[TIME], step_s=spec.step_s, series=series, queries=spec.queries,
-        queries_put=spec.queries_put, missing=spec.missing, notes=spec.notes,
+        source=spec.source, time_s=values[TIME], step_s=spec.step_s, window_s=spec.window_s, series=series,
+        queries=spec.queries, queries_put=spec.queries_put, missing=spec.missing, notes=spec.notes,
     )  # fmt: skip
 
 
@@ -97,7 +97,8 @@ def _spec(recorded: Recorded, data: Path) -> HistorySpec:
     )
     return HistorySpec(
         data=data.name, sha256=sha256(data), source=recorded.source, start_s=float(recorded.time_s[0]),
-        end_s=float(recorded.time_s[-1]), step_s=recorded.step_s, samples=sum(one.samples for one in series),
+        end_s=float(recorded.time_s[-1]), step_s=recorded.step_s, window_s=recorded.window_s,
+        samples=sum(one.samples for one in series),
         queries_put=recorded.queries_put, series=series, queries=recorded.queries, missing=recorded.missing,
         notes=recorded.notes,
     )  # fmt: skip

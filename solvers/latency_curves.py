@@ -130,25 +130,26 @@ def fit_usl(rates: FloatArray, latencies: FloatArray, quantile: float | None) ->
     """Gunther's universal scalability law (std), turned into latency by Little's law: R = scale × N(rate)/rate.
 
     N is the smaller root of X(N) = one·N/(1 + σ(N − 1) + κN(N − 1)); ``scale`` ≥ 0 lets a quantile follow the mean.
+    κ ≤ σ, without which the latency of less than one client on average would fall with load (ours).
     """
     from scipy.optimize import least_squares
 
     slow, highest = 1e3 * float(np.min(latencies)), float(rates.max())
-    lowest, largest = np.log([highest * 1e-3, 1e-6, 1e-12]), np.log([highest * 50.0, 0.999, 1.0])
+    lowest, largest = np.log([highest * 1e-3, 1e-6, 1e-9]), np.log([highest * 50.0, 0.999, 1.0])
 
     def residuals(log_parameters: FloatArray) -> FloatArray:
-        one, contention, coherency = np.exp(log_parameters).tolist()
+        one, contention, coherency = _usl_parameters(log_parameters)
         shape = np.nan_to_num(_usl(rates, one, contention, coherency, 1.0), posinf=slow)
         return np.asarray(_scale(shape, latencies) * shape / latencies - 1.0, dtype=np.float64)
 
     best = None
     for share in (0.02, 0.2, 1.0):
-        start = np.log([highest * share, 0.1, 1e-4])
+        start = np.log([highest * share, 0.1, 1e-3])
         found = least_squares(residuals, start, bounds=(lowest, largest), max_nfev=200)
         if best is None or found.cost < best.cost:
             best = found
     assert best is not None
-    one, contention, coherency = np.exp(best.x).tolist()
+    one, contention, coherency = _usl_parameters(best.x)
     shape = np.nan_to_num(_usl(rates, one, contention, coherency, 1.0), posinf=slow)
     parameters = {"one_per_s": one, "contention": contention, "coherency": coherency, "scale": _scale(shape, latencies)}
     return LatencyCurve("usl", quantile, parameters)
@@ -201,6 +202,12 @@ def _non_negative(shapes: FloatArray, latencies: FloatArray) -> tuple[FloatArray
 def _scale(shape: FloatArray, latencies: FloatArray) -> float:
     ratio = shape / latencies
     return float(ratio.sum() / (ratio @ ratio))
+
+
+def _usl_parameters(logs: FloatArray) -> tuple[float, float, float]:
+    """Clients' rate alone, contention and coherency, which is fitted as a share of the contention."""
+    one, contention, share = np.exp(logs).tolist()
+    return one, contention, contention * share
 
 
 def _usl(rates: FloatArray, one: float, contention: float, coherency: float, scale: float) -> FloatArray:

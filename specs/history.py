@@ -67,6 +67,7 @@ class HistorySpec(Spec):
     start_s: float
     end_s: float
     step_s: Positive
+    window_s: Positive | None = None  # over which rates were taken; absent: from one sample to the next
     samples: int
     queries_put: int | None = None
     series: tuple[SeriesInfo, ...] = ()
@@ -101,6 +102,7 @@ class Recorded:
     time_s: FloatArray
     step_s: float
     series: tuple[Samples, ...]
+    window_s: float | None = None
     queries: tuple[Query, ...] = ()
     queries_put: int | None = None
     missing: tuple[MissingPart, ...] = ()

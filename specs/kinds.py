@@ -15,6 +15,7 @@ PROFILE_KINDS: dict[str, str] = {
     "GpuProfile": "specs.gpu",
     "HostProfile": "specs.host",
     "LayerProfile": "specs.profile",
+    "ServiceProfile": "specs.application",
 }
 """Each kind of profile and the module of its model."""
 

@@ -233,7 +233,8 @@ def _recorded(server: Endpoint, found: Discovered, reading: Reading, rate_s: flo
         if np.isfinite(values).any()
     )
     return Recorded(
-        source=server.url, time_s=reading.time_s, step_s=reading.step_s, series=series, queries_put=server.asked,
+        source=server.url, time_s=reading.time_s, step_s=reading.step_s, window_s=rate_s, series=series,
+        queries_put=server.asked,
         queries=tuple(Query(quantity=one.quantity, promql=one.promql(rate_s)) for one in found.questions),
         missing=tuple(reading.missing), notes=(clash,) if reading.clashes else (),
     )  # fmt: skip

@@ -12,10 +12,14 @@ from specs.history import HistoryQuantity, Recorded, Samples
 from specs.trace import FloatArray
 
 QUANTILES: dict[Quantity, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
-GROUPS = 24
-"""Moments of similar load are put together into so many groups, and their histograms added."""
+SAME_LOAD, LIKE_LOAD, ENOUGH_REQUESTS = 1.05, 1.25, 1000
+"""Moments are put together, and their histograms added, within the first factor of load, and within the second while
+they hold fewer requests than that (ours): a 95th percentile of a thousand is known to about 5 %."""
+SETTLED = 0.2
+"""How far loads within one window of rates before and after may lie below the highest, where load counts as settled."""
 LEAST_REQUESTS = 100
-"""Requests in a group, fewer of which say too little of a 95th percentile."""
+"""Requests behind a mean; a quantile wants ten beyond it, which holds a p95 to about 15 % (std: sqrt(q(1−q)/n)/f)."""
+LEAST_BEYOND = 10
 GIB = 2.0**30
 
 
@@ -38,9 +42,13 @@ def usage(series: Iterable[Samples], quantity: HistoryQuantity, unit: float = 1.
     return Usage(mean=mean, p50=p50, p95=p95, p99=p99, high=high, samples=values.size)
 
 
-def load_points(series: list[Samples], step_s: float) -> tuple[list[LoadPoint], dict[Quantity, float], list[str]]:
+def load_points(
+    series: list[Samples], step_s: float, window_s: float | None = None
+) -> tuple[list[LoadPoint], dict[Quantity, float], list[str]]:
     """Return latency at each group of loads, lowest first, that of all requests together, and notes.
 
+    ``window_s``: over how long each rate was taken. Moments at which the load was changing count only where it always
+    was: they mix the latencies of two loads (ours).
     Quantiles lie linearly within their bucket, as Prometheus' `histogram_quantile` has them (std); one that falls
     beyond the last bound is left out, because only the bound is known.
     """
@@ -49,10 +57,10 @@ def load_points(series: list[Samples], step_s: float) -> tuple[list[LoadPoint], 
         return [], {}, []
     total = next((one.values for one in series if one.quantity == "latency_sum_s_per_s"), np.full(rate.size, np.nan))
     bounds, buckets = _buckets(series, rate.size)
-    known = np.flatnonzero(np.isfinite(rate) & (rate > 0.0))
+    known = np.flatnonzero(_settled(rate, max(math.ceil((window_s or step_s) / step_s), 1)))
     order = known[np.argsort(rate[known], kind="stable")]
     notes: list[str] = []
-    groups = [_group(one, rate, total, bounds, buckets, step_s, notes) for one in np.array_split(order, GROUPS)]
+    groups = [_group(one, rate, total, bounds, buckets, step_s, notes) for one in _alike(rate, order, step_s)]
     overall = _group(order, rate, total, bounds, buckets, step_s, notes)
     return [one for one in groups if one], dict(overall.latency_s) if overall else {}, list(dict.fromkeys(notes))
 
@@ -71,6 +79,28 @@ def histogram_quantile(bounds: FloatArray, cumulative: FloatArray, q: float) -> 
         return math.inf
     below, start = (counts[at - 1], bounds[at - 1]) if at else (0.0, min(0.0, bounds[0]))
     return float(start + (bounds[at] - start) * (wanted - below) / (counts[at] - below))
+
+
+def _alike(rate: FloatArray, order: np.ndarray, step_s: float) -> list[np.ndarray]:
+    """Cut ``order``, by rising load, into groups of about the same load."""
+    groups: list[list[int]] = []
+    requests = 0.0
+    for at in order.tolist():
+        factor = rate[at] / rate[groups[-1][0]] if groups else math.inf
+        if factor > LIKE_LOAD or (factor > SAME_LOAD and requests >= ENOUGH_REQUESTS):
+            groups.append([])
+            requests = 0.0
+        groups[-1].append(at)
+        requests += float(rate[at]) * step_s
+    return [np.array(group) for group in groups]
+
+
+def _settled(rate: FloatArray, reach: int) -> np.ndarray:
+    """Where there is load, about the same ``reach`` samples before and after; all of it where it seldom was."""
+    some = np.isfinite(rate) & (rate > 0.0)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(rate, reach, constant_values=np.nan), 2 * reach + 1)
+    calm: np.ndarray = some & (around.min(axis=1) >= (1.0 - SETTLED) * around.max(axis=1))
+    return calm if 2 * calm.sum() >= some.sum() else some
 
 
 def _buckets(series: list[Samples], size: int) -> tuple[FloatArray, FloatArray]:
@@ -103,6 +133,8 @@ def _group(
     if math.isfinite(mean) and mean > 0.0:
         latency["mean"] = mean
     for name, q in QUANTILES.items() if bounds.size else ():
+        if requests * (1.0 - q) < LEAST_BEYOND:
+            continue
         value = histogram_quantile(bounds, buckets[:, at].sum(axis=1), q)
         if math.isfinite(value) and value > 0.0:
             latency[name] = value

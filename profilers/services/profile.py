@@ -141,7 +141,7 @@ def _profile(
     tested: list[LoadPoint],
 ) -> ServiceProfile:  # fmt: skip
     seen = graph.services.get(service) if graph else None
-    points, latency, notes = load_points(series, recorded.step_s if recorded else 1.0)
+    points, latency, notes = load_points(series, recorded.step_s, recorded.window_s) if recorded else ([], {}, [])
     chosen = sorted(tested or points, key=lambda point: point.rate_per_s)
     curves, unfitted = fit_curves(chosen)
     sources = [recorded.source] if recorded and series else []
