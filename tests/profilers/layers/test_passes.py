@@ -86,7 +86,8 @@ def test_the_operators_in_a_row_are_the_llama_of_transformers() -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from benchmarks.small_llama import EPSILON, make
+    from benchmarks.small_llama import make
+    from profilers.layers.blocks import EPSILON
 
     whole = make(torch, "fp32")
     attention, mlp = whole.model.attention[0], whole.model.mlp
