@@ -20,6 +20,7 @@ BLOCK_S = 0.02  # a block ends after so long, or after `MAX_REPEATS`
 TARGET = 0.02  # standard error of the median at which a shape is settled
 LARGEST_SHARE = 1 / 24  # of the budget: what one pass may take
 REFINING_SHARE = 0.6  # of the budget: afterwards no points are added, so that those there get their blocks
+KEEP_S = 5.0  # within a round, what was measured is handed out so often
 RESERVE = 1.25  # blocks take longer than one warm pass says
 
 
@@ -66,17 +67,16 @@ def survey(
 
     Every round takes one block of every shape that is not settled, so that the blocks of a shape are spread over the
     run; the first pass of a shape is not counted. ``found``: what an interrupted survey had, whose time counts.
-    ``on_round`` is called after every round. Shapes that a pass shows to be too long for the budget, or too large
+    ``on_round`` is called after every round, and in long ones every `KEEP_S`. Shapes that a pass shows to be too long for the budget, or too large
     for memory, are dropped with all larger ones. Shapes with fewer than `MIN_BLOCKS` blocks at the end are dropped.
     """
-    work = _Work(found or Survey(), run, budget_s, target, clock, on_progress)
+    work = _Work(found or Survey(), run, budget_s, target, clock, on_progress, on_round)
     work.warm_up([*start, *work.found.blocks])
     work.trim()
     while work.round():
         if work.spent() < REFINING_SHARE * budget_s:
             work.refine()
-        work.found.spent_s = work.spent()
-        on_round(work.found)
+        work.keep()
     work.finish()
     return work.found
 
@@ -85,12 +85,14 @@ class _Work:
     """The state of one survey: which shapes are warm, what a pass of each costs."""
 
     def __init__(
-        self, found: Survey, run: Run, budget_s: float, target: float, clock: Callable[[], float], tell: OnProgress
-    ) -> None:
+        self, found: Survey, run: Run, budget_s: float, target: float, clock: Callable[[], float], tell: OnProgress,
+        on_kept: Callable[[Survey], None],
+    ) -> None:  # fmt: skip
         self.found, self.run, self.budget_s, self.target, self.clock, self.tell = (
             found, run, budget_s, target, clock, tell,
         )  # fmt: skip
         self.cost_s: dict[Shape, float] = {}
+        self.on_kept, self.kept_s = on_kept, clock()
         self.started = clock() - found.spent_s
 
     def spent(self) -> float:
@@ -154,7 +156,14 @@ class _Work:
                 break
             self._say("measuring", shape)
             self.found.blocks.setdefault(shape, []).append(self._block(shape))
+            if self.clock() - self.kept_s > KEEP_S:
+                self.keep()
         return True
+
+    def keep(self) -> None:
+        """Hand out what was measured so far."""
+        self.found.spent_s, self.kept_s = self.spent(), self.clock()
+        self.on_kept(self.found)
 
     def _block(self, shape: Shape) -> list[dict[str, float]]:
         started, block = self.clock(), [dict(self.run(shape))]
