@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from profilers.prometheus.families import BY_LABELS, FAMILIES, Family, workload_
 from profilers.prometheus.questions import Question, questions
 from specs.errors import InputError, MissingHardwareError
 
-SCRAPE_WINDOW_S = 300
+SCRAPE_WINDOW_S, SCRAPE_STEP_S = 300, 5
 USUAL_SCRAPE_S = 60.0  # Prometheus' default scrape_interval
 _MATCHER = re.compile(r"([a-zA-Z_]\w*)(=~|!~|!=|=)(.*)", re.DOTALL)
 
@@ -88,13 +87,16 @@ def discover(server: Endpoint, selection: Selection, at_s: float) -> Discovered:
 
 
 def _scrape(server: Endpoint, at_s: float) -> float:
-    query = f"quantile(0.5, count_over_time(up[{SCRAPE_WINDOW_S}s]))"
+    """The usual time between two samples of a target: from its first to its last, so that a young server counts too."""
+    window = f"[{SCRAPE_WINDOW_S}s:{SCRAPE_STEP_S}s]"
+    spread = f"max_over_time(timestamp(up){window}) - min_over_time(timestamp(up){window})"
+    query = f"quantile(0.5, ({spread}) / (count_over_time(up[{SCRAPE_WINDOW_S}s]) - 1))"
     answer = ask(server, "query", {"query": query, "time": f"{at_s:.3f}"}, first=True)
     try:
-        count = float(_rows(answer)[0][1])
+        found = float(_rows(answer)[0][1])
     except (IndexError, ValueError):
         return USUAL_SCRAPE_S
-    return SCRAPE_WINDOW_S / count if math.isfinite(count) and count >= 1.0 else USUAL_SCRAPE_S
+    return found if 0.0 < found < SCRAPE_WINDOW_S else USUAL_SCRAPE_S
 
 
 def _present(

@@ -16,7 +16,8 @@ SAME_LOAD, LIKE_LOAD, ENOUGH_REQUESTS = 1.05, 1.25, 1000
 """Moments are put together, and their histograms added, within the first factor of load, and within the second while
 they hold fewer requests than that (ours): a 95th percentile of a thousand is known to about 5 %."""
 SETTLED = 0.2
-"""How far loads within one window of rates before and after may lie below the highest, where load counts as settled."""
+"""How far the lowest load since one window of rates ago may lie below the highest, where load counts as settled."""
+LEAST_SETTLED = 0.25  # share of the moments; where fewer are settled, the load always changes, and all count
 LEAST_REQUESTS = 100
 """Requests behind a mean; a quantile wants ten beyond it, which holds a p95 to about 15 % (std: sqrt(q(1−q)/n)/f)."""
 LEAST_BEYOND = 10
@@ -96,11 +97,15 @@ def _alike(rate: FloatArray, order: np.ndarray, step_s: float) -> list[np.ndarra
 
 
 def _settled(rate: FloatArray, reach: int) -> np.ndarray:
-    """Where there is load, about the same ``reach`` samples before and after; all of it where it seldom was."""
+    """Where there is load, about the same as ``reach`` samples ago and since; all of it where it seldom was.
+
+    A rate over a window that began before a change still shows some of the load before.
+    """
     some = np.isfinite(rate) & (rate > 0.0)
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(rate, reach, constant_values=np.nan), 2 * reach + 1)
-    calm: np.ndarray = some & (around.min(axis=1) >= (1.0 - SETTLED) * around.max(axis=1))
-    return calm if 2 * calm.sum() >= some.sum() else some
+    padded = np.concatenate([np.full(reach, np.nan), rate])
+    since = np.lib.stride_tricks.sliding_window_view(padded, reach + 1)
+    calm: np.ndarray = some & (since.min(axis=1) >= (1.0 - SETTLED) * since.max(axis=1))
+    return calm if calm.sum() >= LEAST_SETTLED * some.sum() else some
 
 
 def _buckets(series: list[Samples], size: int) -> tuple[FloatArray, FloatArray]:

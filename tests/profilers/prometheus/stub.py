@@ -75,7 +75,7 @@ class Stub:
 
     def _instant(self, query: str) -> dict[str, Any]:
         if "count_over_time" in query:
-            return {"resultType": "vector", "result": [{"metric": {}, "value": [0, "10"]}]}
+            return {"resultType": "vector", "result": [{"metric": {}, "value": [0, "30"]}]}
         if "istio" in query:
             return {"resultType": "vector", "result": []}
         metrics = ["container_cpu_usage_seconds_total"]
