@@ -266,15 +266,20 @@ def services(
 
     Example: tonnage profile services --prometheus http://localhost:9090 --traces traces.json -w app.yaml
     """
+    from cli.services import profiles_folder, read_recorded, refuse_overwrites, show_services, write_services
+
+    refuse_overwrites(write, history, force, watched=bool(prometheus or export))
+    if prometheus:
+        from profilers.prometheus.client import refuse_absent
+
+        refuse_absent(prometheus)
     from cli.keeping import keeper
     from cli.output import progress
-    from cli.services import profiles_folder, read_recorded, refuse_overwrites, show_services, write_services
     from profilers.history import write_history
     from profilers.prometheus.discovery import Selection
     from profilers.services.profile import profile_services
     from renderers.services import services_table
 
-    refuse_overwrites(write, history, force, watched=bool(prometheus or export))
     keep = keeper(store, quiet=True)
     selection = Selection(namespaces=tuple(namespace or ()), labels=tuple(label or ()), exclude=tuple(exclude or ()))
     with progress(quiet=quiet) as on_progress:

@@ -20,6 +20,7 @@ from specs.errors import InputError, MissingHardwareError
 
 MAX_ANSWER_BYTES = 256 * 2**20  # a million samples are about 30 MiB of JSON
 CHUNK_BYTES = 2**20
+CONNECT_S = 10.0
 RETRIES = 3
 LONGEST_PAUSE_S = 10.0  # of what `Retry-After` may ask for
 PAUSED_STATUS = (429, 502, 503)
@@ -97,6 +98,17 @@ def ask(server: Endpoint, path: str, parameters: Mapping[str, str], *, first: bo
     raise AssertionError("unreachable")
 
 
+def refuse_absent(url: str) -> None:
+    """Raise what `endpoint` raises, and `MissingHardwareError` where nothing accepts a connection at ``url``."""
+    server = endpoint(url)
+    parts = urlsplit(server.url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise _not_there(server, f"no connection: {_reason(error)}") from None
+
+
 class _RepeatError(Exception):
     def __init__(self, why: str, after_s: float | None = None, *, connecting: bool = False) -> None:
         super().__init__(why)
@@ -128,7 +140,7 @@ def _exchange(server: Endpoint, path: str, parameters: Mapping[str, str]) -> tup
     assert parts.hostname
     secure = parts.scheme == "https"
     kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    with closing(kind(parts.hostname, parts.port, timeout=min(server.timeout_s, 10.0))) as connection:
+    with closing(kind(parts.hostname, parts.port, timeout=min(server.timeout_s, CONNECT_S))) as connection:
         try:
             connection.connect()
         except (OSError, ssl.SSLError) as error:
