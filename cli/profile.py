@@ -266,13 +266,17 @@ def services(
 
     Example: tonnage profile services --prometheus http://localhost:9090 --traces traces.json -w app.yaml
     """
-    from cli.services import profiles_folder, read_recorded, refuse_overwrites, show_services, write_services
+    from cli.services import (
+        profiles_folder,
+        read_recorded,
+        refuse_overwrites,
+        refuse_source,
+        show_services,
+        write_services,
+    )
 
     refuse_overwrites(write, history, force, watched=bool(prometheus or export))
-    if prometheus:
-        from profilers.prometheus.client import refuse_absent
-
-        refuse_absent(prometheus)
+    refuse_source(prometheus, export or [], (range_, step))
     from cli.keeping import keeper
     from cli.output import progress
     from profilers.history import write_history

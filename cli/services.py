@@ -43,12 +43,26 @@ def refuse_overwrites(write: Path | None, history: Path | None, force: bool, *, 
         )
 
 
+def refuse_source(prometheus: str | None, export: list[Path], spans: tuple[str, str]) -> None:
+    """Raise, before anything heavy is loaded, `InputError` for a source that cannot be asked as given.
+
+    And `MissingHardwareError` where nothing answers at ``prometheus``.
+    """
+    if prometheus and export:
+        raise InputError("--prometheus and --export both give a history", cure="Leave one of them out.")
+    if prometheus:
+        from profilers.prometheus.client import refuse_absent
+        from profilers.prometheus.durations import seconds
+
+        seconds(spans[0], "--range")
+        seconds(spans[1], "--step")
+        refuse_absent(prometheus)
+
+
 def read_recorded(
     prometheus: str | None, export: list[Path], selection: Selection, spans: tuple[str, str], on_progress: OnProgress
 ) -> Recorded | None:
     """Return the history at ``prometheus`` or in ``export``; ``spans``: the length and the step, as given."""
-    if prometheus and export:
-        raise InputError("--prometheus and --export both give a history", cure="Leave one of them out.")
     if export:
         from profilers.importers.prometheus_export import read_export
 
