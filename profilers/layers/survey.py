@@ -67,8 +67,9 @@ def survey(
 
     Every round takes one block of every shape that is not settled, so that the blocks of a shape are spread over the
     run; the first pass of a shape is not counted. ``found``: what an interrupted survey had, whose time counts.
-    ``on_round`` is called after every round, and in long ones every `KEEP_S`. Shapes that a pass shows to be too long for the budget, or too large
-    for memory, are dropped with all larger ones. Shapes with fewer than `MIN_BLOCKS` blocks at the end are dropped.
+    ``on_round`` is called after every round, and in long ones every `KEEP_S`. Shapes that a pass shows to be too long
+    for the budget, or too large for memory, are dropped with all larger ones. Shapes with fewer than `MIN_BLOCKS`
+    blocks at the end are dropped.
     """
     work = _Work(found or Survey(), run, budget_s, target, clock, on_progress, on_round)
     work.warm_up([*start, *work.found.blocks])
@@ -116,6 +117,8 @@ class _Work:
         """Seconds of one pass; the first of its family runs twice, because it loads kernels for all."""
         if not any(one.family == shape.family for one in self.cost_s):
             self.run(shape)
+        if shape in self.found.blocks:  # measured before an interruption
+            return self.found.spread(shape).median_s
         started = self.clock()
         self.run(shape)
         return self.clock() - started

@@ -179,6 +179,13 @@ def test_a_killed_survey_goes_on_where_it_was(tmp_path: Path) -> None:
     assert spent < found.spent_s <= 31.0
 
 
+def test_a_resumed_survey_spends_no_time_on_passes_it_knows() -> None:
+    first = FakeLayer(lambda shape: 0.05).survey()
+    layer = FakeLayer(lambda shape: 0.05)
+    layer.survey(found=first)
+    assert layer.calls == [TOKENS[0]]
+
+
 def test_a_checkpoint_of_another_run_or_none_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.partial.json"
     assert load(path, {}).blocks == {}
