@@ -24,10 +24,10 @@ class HostTime:
     """What a step costs besides its kernels, for one engine and version (ours).
 
     ``base_s`` per step and ``per_sequence_s`` per running sequence; ``overlap``: asynchronous scheduling hides it
-    behind the GPU. ``ahead``: a step is scheduled when the one before it starts. ``saved_us_per_layer``: what fusion, graph replay and dependent launch spare of a layer whose
-    kernels were timed alone, ``saved_us_per_quantised_layer`` more where each timing holds its own quantisation of
-    activations. ``exact``: fitted on this engine at this minor version. ``relative_error``: half-width of the 90 %
-    interval of a step, out of fold, where it was fitted.
+    behind the GPU. ``ahead``: a step is scheduled when the one before it starts. ``saved_us_per_layer``: what fusion,
+    graph replay and dependent launch spare of a layer whose kernels were timed alone, ``saved_us_per_quantised_layer``
+    more where each timing holds its own quantisation of activations. ``exact``: fitted on this engine at this minor
+    version. ``relative_error``: half-width of the 90 % interval of a step, out of fold, where it was fitted.
     """
 
     base_s: float
