@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from benchmarks.reference import reference_path
-from predictors.points import Harness, Point, PoolShape
+from predictors.points import DEFAULT_HARNESS, Harness, Point, PoolShape
 from specs.base import Precision
 from specs.catalog import find_model
 
@@ -25,9 +25,7 @@ HARNESS = {
     ("nvidia_gap_analysis", "sglang"): Harness(
         prompts_per_concurrency=10, length_spread=(1.0, 1.0), token_budget=8192, prefill_first=True
     ),
-    ("dated_csv", "vllm"): Harness(),
-    ("dated_csv", "trtllm"): Harness(),
-    ("dated_csv", "sglang"): Harness(),
+    **{("dated_csv", engine): harness for engine, harness in DEFAULT_HARNESS.items()},
 }
 
 

@@ -34,19 +34,27 @@ class Harness:
     ``length_spread`` of the nominal ones; each client sends its next request ``client_delay_s`` after the last.
     ``slots_short``: so many sequences fewer than clients run at once. ``token_budget``: the engine's
     max_num_batched_tokens; ``prefill_first``: prompts in steps of their own (SGLang),
-    else mixed with decodes.
+    else mixed with decodes. ``api_s`` and ``api_s_per_token`` of the prompt pass before the engine sees a request, and
+    count in TTFT where the client measured it.
     """
 
     prompts_per_concurrency: int = 10
     length_spread: tuple[float, float] = (0.8, 1.0)
     client_delay_s: float = 0.0
+    api_s: float = 0.0
+    api_s_per_token: float = 0.0
     token_budget: int = 8192
     prefill_first: bool = False
     slots_short: int = 0
     seed: int = 0
 
 
-DEFAULT_HARNESS = {"vllm": Harness(), "trtllm": Harness(), "sglang": Harness(prefill_first=True)}
+# What a request spends in the server's HTTP layer before the engine sees it. [assumed: a loaded Python server]
+API_S = 5e-3
+# Tokenizing the prompt. [assumed: half a million tokens per second, as Hugging Face's fast tokenizers do]
+TOKENIZER_S_PER_TOKEN = 2e-6
+_SERVED = Harness(api_s=API_S, api_s_per_token=TOKENIZER_S_PER_TOKEN)
+DEFAULT_HARNESS = {"vllm": _SERVED, "trtllm": _SERVED, "sglang": replace(_SERVED, prefill_first=True)}
 """Stated defaults by engine."""
 
 
@@ -154,6 +162,7 @@ def predict_point(
     pools, share, steps = _pools(point, device, deployment, profile, harness, host)
     run = _run(point, pools, harness, device)
     ttft, tpot = float(np.nanmean(run.ttft_s)) * 1e3, float(np.nanmean(run.tpot_s)) * 1e3
+    ttft += (harness.api_s + harness.api_s_per_token * point.isl) * 1e3
     ttft_error, tpot_error = point_error(steps[0].tier, near_limit=share > NEAR_LIMIT)
     return PointPrediction(
         ttft_ms=ttft, tpot_ms=tpot, ttft_interval_ms=_interval(ttft, ttft_error),

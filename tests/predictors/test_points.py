@@ -53,6 +53,13 @@ def test_intervals_hold_the_prediction_and_widen_near_the_kv_limit() -> None:
     assert near.ttft_interval_ms[1] / near.ttft_ms > far.ttft_interval_ms[1] / far.ttft_ms
 
 
+def test_the_server_adds_to_ttft_and_not_to_tpot() -> None:
+    served = replace(EXACT, api_s=5e-3, api_s_per_token=2e-6)
+    bare, found = (predict_point(POINT, device=DEVICE, harness=harness) for harness in (EXACT, served))
+    assert found.ttft_ms - bare.ttft_ms == pytest.approx(5.0 + 2e-3 * 1024)
+    assert found.tpot_ms == bare.tpot_ms
+
+
 def test_prefill_first_holds_decodes_back() -> None:
     mixed = predict_point(replace(POINT, concurrency=32), device=DEVICE, harness=EXACT)
     first = predict_point(replace(POINT, concurrency=32), device=DEVICE, harness=replace(EXACT, prefill_first=True))
