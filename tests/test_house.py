@@ -113,7 +113,8 @@ def test_the_wheel_holds_the_rooms_and_runs_beside_decoys(tmp_path: Path) -> Non
     data = {f"tonnage/{file.relative_to(ROOT)}" for file in (ROOT / "catalog").rglob("*.yaml")}
     assert data <= names
     assert all(name.split("/")[0] in ("tonnage", "tonnage-0.1.0.dist-info") for name in names)
-    assert not any("test" in name for name in names)
+    parts = {part for name in names for part in name.split("/")}
+    assert not any(part in ("tests", "conftest.py") or part.startswith("test_") for part in parts)
     (tmp_path / "cli.py").write_text("raise SystemExit('the decoy was imported')\n")
     deployment = str(installed / "tonnage" / "sample_workloads" / "deployment.yaml")
     shown = run(sys.executable, "-m", "tonnage", "predict", "memory", deployment, cwd=tmp_path, path=installed)
