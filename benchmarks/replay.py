@@ -146,7 +146,8 @@ def run() -> Result:
         f"Host time ({host.base_s * 1e3:.2f} ms + {host.per_sequence_s * 1e6:.1f} µs per sequence): {host.source}; "
         "1.3 µs per gap between kernels.",
         "How the base of host time is identified decides this line: with a term per sequence fitted too (0.90 ms "
-        "+ 6.1 µs) 3.2 / 4.8 %; without a factor per model on the kernel tables (0.66 ms + 0.2 µs) 1.4 / 6.2 %.",
+        "+ 6.1 µs) 3.2 / 4.8 %; without a factor per model on the kernel tables (0.66 ms + 0.2 µs) 1.4 / 6.2 %. The "
+        "form was chosen on its physics, with the three figures known.",
         "In a mixed step the decodes' share of attention costs 1.3 to 3 times a decode-only step of the same batch.",
     )
     return Result(
