@@ -207,17 +207,16 @@ def test_no_cpi_is_invented_where_the_kernel_has_no_counters(spin: Spin, monkeyp
 def test_real_software_counters_agree_with_the_cgroups_cpu_time(spin: Spin, make_cgroup: MakeCgroup) -> None:
     folder = make_cgroup("unified")
     move(spin(), folder)
-    found = measure(cgroups=[str(folder)], schedule=Schedule(0.3, 0.35, 2))
+    found = measure(cgroups=[str(folder)], schedule=Schedule(0.3, 0.35, 5))
     if found.spec.source != "none":
         pytest.skip("this machine has hardware counters; software ones are not used")
-    for window in found.spec.targets[0].windows:
-        if window.task_clock_s is None:
-            pytest.skip("software counters are not allowed here")
-        assert window.cpu_cores is not None
-        assert window.window_s is not None
-        # from just before the counters to just after: longer where this process has to wait for a CPU meanwhile
-        used_s = window.cpu_cores * window.window_s
-        assert 0.2 * used_s <= window.task_clock_s <= used_s + 0.05
+    windows = found.spec.targets[0].windows
+    if any(window.task_clock_s is None for window in windows):
+        pytest.skip("software counters are not allowed here")
+    # from just before the counters to just after: longer where this process has to wait for a CPU meanwhile
+    used_s = sum((window.cpu_cores or 0.0) * (window.window_s or 0.0) for window in windows)
+    counted_s = sum(window.task_clock_s or 0.0 for window in windows)
+    assert 0.2 * used_s <= counted_s <= used_s + 0.05 * len(windows)
 
 
 def test_a_real_cgroup_removed_in_a_window_ends_with_those_before(spin: Spin, make_cgroup: MakeCgroup) -> None:
