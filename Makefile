@@ -21,7 +21,7 @@ help:
 
 $(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -45,7 +45,7 @@ pytest: $(STAMP)
 # Apart, because a test of the core must not find the optional tables.
 $(EXTRAS_STAMP): requirements-extras.lock pyproject.toml
 	test -x $(EXTRAS_BIN)/python || $(PYTHON) -m venv .venv-extras
-	$(EXTRAS_BIN)/python -m pip install --quiet --require-hashes -r requirements-extras.lock
+	$(EXTRAS_BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-extras.lock
 	$(EXTRAS_BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 

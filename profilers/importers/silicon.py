@@ -40,7 +40,11 @@ def profile_for(model: ModelSpec, device: DeviceSpec, deployment: DeploymentSpec
 
 
 def installed_profile(
-    model: ModelSpec, device: DeviceSpec, *, engine: str = "vllm", weights: Precision | None = None,
+    model: ModelSpec,
+    device: DeviceSpec,
+    *,
+    engine: str = "vllm",
+    weights: Precision | None = None,
     kv_cache: Precision = "bf16",
 ) -> LayerProfileSpec | None:
     """The profile of ``model`` on ``device`` from the installed tables; None where they are absent or lack either."""
@@ -50,7 +54,12 @@ def installed_profile(
 
 
 def profile_in(
-    folder: Path, model: ModelSpec, device: DeviceSpec, *, engine: str = "vllm", weights: Precision | None = None,
+    folder: Path,
+    model: ModelSpec,
+    device: DeviceSpec,
+    *,
+    engine: str = "vllm",
+    weights: Precision | None = None,
     kv_cache: Precision = "bf16",
 ) -> LayerProfileSpec | None:
     """As `installed_profile`, from the systems folder of a copy of the package."""

@@ -85,9 +85,7 @@ def test_batches_are_padded_to_the_captured_graphs() -> None:
     name=st.sampled_from(["h100-sxm", "a100-80gb", "l40s", "mi300x"]),
 )  # fmt: skip
 def test_every_surface_is_usable_and_monotone(tp: int, pp: int, weights: str, name: str) -> None:
-    deployment = _deployment(
-        parallel=Parallel(tp=tp, pp=pp), precision=PrecisionSpec(weights=weights), device=name
-    )
+    deployment = _deployment(parallel=Parallel(tp=tp, pp=pp), precision=PrecisionSpec(weights=weights), device=name)
     surface = step_time(MODEL, find_device(name), deployment).surface
     check_surface(surface, max_num_seqs=64, max_num_batched_tokens=2048)
     assert (np.diff(surface.tokens_s) >= 0).all()
