@@ -9,6 +9,9 @@ UV ?= $(shell command -v uv || echo $(BIN)/uv)
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --extra dev
 
+# Unlocked, because each platform has builds of its own.
+TORCH := "torch==2.13.*" "transformers>=5" "accelerate>=1" "stable-baselines3>=2.4"
+
 .PHONY: help demo test lint docs pytest test-extras bench examples lock clean
 
 help:
@@ -46,6 +49,7 @@ pytest: $(STAMP)
 $(EXTRAS_STAMP): requirements-extras.lock pyproject.toml
 	test -x $(EXTRAS_BIN)/python || $(PYTHON) -m venv .venv-extras
 	$(EXTRAS_BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-extras.lock
+	$(EXTRAS_BIN)/python -m pip install --quiet $(TORCH)
 	$(EXTRAS_BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -65,7 +69,7 @@ examples: $(STAMP)
 # Needs uv (https://docs.astral.sh/uv).
 lock:
 	$(LOCK) pyproject.toml -o requirements.lock > /dev/null
-	$(LOCK) --extra postgres --extra silicon -c requirements.lock pyproject.toml -o requirements-extras.lock > /dev/null
+	$(LOCK) --extra dask --extra forecast --extra postgres --extra silicon -c requirements.lock pyproject.toml -o requirements-extras.lock > /dev/null
 
 clean:
 	rm -rf .venv .venv-extras build dist site *.egg-info .coverage

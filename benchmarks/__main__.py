@@ -12,9 +12,19 @@ from benchmarks.line import Line, Result
 from specs.errors import TonnageError
 
 NAMES = (
-    "replay", "points", "coverage", "choice", "unseen-device", "memory",
-    "queueing", "engine-speed", "plan-speed", "start-up", "drift", "layer-sum",
-)  # fmt: skip
+    "replay",
+    "points",
+    "coverage",
+    "choice",
+    "unseen-device",
+    "memory",
+    "queueing",
+    "engine-speed",
+    "plan-speed",
+    "start-up",
+    "drift",
+    "layer-sum",
+)
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Annotated
 
@@ -9,19 +10,23 @@ import typer
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+# The renderer of each kind of plan; its function `explain(plan, *, plot)` returns the text.
+EXPLAINERS: dict[str, str] = {
+    "ServingPlan": "renderers.explain",
+}
+
 
 @app.command()
 def explain(
-    plan: Annotated[Path, typer.Argument(help="A ServingPlan.")],
-    plot: Annotated[bool, typer.Option("--plot", help="Draw cost against p99 in the terminal.")] = False,
+    plan: Annotated[Path, typer.Argument(help="A plan of any kind.")],
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the plan's curves in the terminal.")] = False,
 ) -> None:
     """Tell a plan in sentences, with the arithmetic that a reader can redo.
 
     Example: tonnage explain plan.yaml
     """
     from cli.output import show
-    from renderers.explain import explain as sentences
-    from specs.plan import ServingPlan
-    from specs.reading import read_document
+    from specs.kinds import read_plan
 
-    show(sentences(read_document(plan, ServingPlan), plot=plot))
+    found = read_plan(plan, tuple(EXPLAINERS))
+    show(importlib.import_module(EXPLAINERS[found.kind]).explain(found, plot=plot))

@@ -1,12 +1,15 @@
-"""Which module of this room holds each kind of document that a store keeps."""
+"""Which module of this room holds each kind of document that a store keeps, and plans read by their kind."""
 
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 from specs.base import Document
 from specs.errors import InputError
 from specs.explaining import nearest
+from specs.plan import PlanDocument
+from specs.reading import read_document, read_documents
 
 PROFILE_KINDS: dict[str, str] = {
     "CpiProfile": "specs.cpi",
@@ -33,3 +36,17 @@ def stored_kind(name: str) -> type[Document]:
         raise InputError(f"kind {name!r} is not kept in a store{nearest(name, list(kinds))}", cure=f"Known: {known}.")
     kind: type[Document] = getattr(importlib.import_module(kinds[name]), name)
     return kind
+
+
+def read_plan(path: Path, kinds: tuple[str, ...] | None = None) -> PlanDocument:
+    """Read the one plan in ``path``, whichever of ``kinds`` (all where None) it is; raises `InputError` otherwise."""
+    known = kinds or tuple(PLAN_KINDS)
+    found = [str(data.get("kind")) for data, _ in read_documents(path)]
+    named = [name for name in found if name in known]
+    if not named:
+        shown = ", ".join(found) or "nothing"
+        near = nearest(found[0], list(known)) if found else ""
+        raise InputError(f"{path}: holds {shown}{near}", cure=f"Give a plan of kind {', '.join(sorted(known))}.")
+    plan = read_document(path, stored_kind(named[0]))
+    assert isinstance(plan, PlanDocument)
+    return plan
