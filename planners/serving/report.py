@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +34,8 @@ from planners.serving.trials import Trial, price
 from planners.serving.whatif import Headroom, first_to_break, headroom, what_if
 from predictors.serving import Run
 from predictors.workload import statistics
-from specs.base import Metadata
 from specs.deployment import DeploymentInPlan, Role, Roles
-from specs.plan import BoundHeld, Evidence, ServingDecision, ServingPlan, ServingWhy, Status
+from specs.plan import BoundHeld, Evidence, ServingDecision, ServingPlan, ServingWhy, Status, planned_now
 
 VALID_DAYS = 90
 """Prices and engine versions are taken to stand this long after the newest price. [assumed]"""
@@ -67,7 +65,7 @@ def report(
     deployments = tuple(deployments_of(bench, decision))
     notes = (*why.notes, *difference(deployments, current, question.base))
     return ServingPlan(
-        metadata=metadata(question),
+        metadata=planned_now(question.name, question.inputs),
         status=Status(
             outcome="optimal",
             reason=reason(question, best, tally) + weaker_evidence(bench, decision),
@@ -159,16 +157,6 @@ def solver(tally: Tally, started: float) -> dict[str, float | int | str]:
         "method": "cost-ordered search, closed-form bounds, simulation", "evaluated": tally.evaluated,
         "pruned": tally.pruned, "gap": 0.0, "seconds": round(time.process_time() - started, 2),
     }  # fmt: skip
-
-
-def metadata(question: Question) -> Metadata:
-    """Name, time, version and the inputs' digests."""
-    try:
-        ours = version("tonnage")
-    except PackageNotFoundError:
-        ours = "unknown"
-    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Metadata(name=question.name, created=created, tonnage=ours, inputs=question.inputs)
 
 
 def deployments_of(bench: Workbench, decision: Decision) -> list[DeploymentInPlan]:
