@@ -35,7 +35,7 @@ class Buckets:
     def of(self, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Return the bucket of each value ≥ 0; below ``first`` it is the first."""
         value = np.asarray(values, dtype=np.float64)
-        found = np.floor(np.log(value * (GROWTH - 1.0) / self.first + 1.0) / math.log(GROWTH)).astype(np.int64)
+        found = np.floor(np.log(value * (GROWTH - 1.0) / self.first + 1.0) / np.log(GROWTH)).astype(np.int64)
         return np.where(value < self.first, 0, np.minimum(found, self.count - 1))
 
 
