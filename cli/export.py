@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from cli.export_html import html
 from cli.export_kubernetes import kubernetes, vpa
 from cli.export_serving import benchmark, vllm
 
@@ -20,5 +21,6 @@ for command in (
     benchmark,
     kubernetes,
     vpa,
+    html,
 ):
     app.command()(command)

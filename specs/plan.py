@@ -105,6 +105,17 @@ class WhatIf(Spec):
     attainment: float | None = None
 
 
+class AtLoad(Spec):
+    """Latency and attainment at one multiple of the planned load, at the upper end for the plan's confidence."""
+
+    factor: float
+    holds: bool
+    breaks: str | None = None  # the bound that breaks first
+    ttft_p99_s: float | None = None
+    tpot_p99_s: float | None = None
+    attainment: float | None = None
+
+
 class ServingWhy(Spec):
     """The binding constraint, the next cheaper decision, the headroom, and what was compared."""
 
@@ -118,6 +129,7 @@ class ServingWhy(Spec):
     compared: tuple[Alternative, ...] = ()  # the best of each device and parallelism
     pareto: tuple[Alternative, ...] = ()  # cost against p99
     what_if: tuple[WhatIf, ...] = ()
+    against_load: tuple[AtLoad, ...] = ()  # rising multiples of the planned load, beyond the one that breaks
     failed: tuple[Alternative, ...] = ()  # every n from the lower bound up to the answer
     candidates: str | None = None  # the candidate set over which `optimal` is meant
     load: dict[str, float | str] = Field(default_factory=dict)

@@ -31,7 +31,7 @@ from planners.serving.opening import Tally
 from planners.serving.question import OnProgress, Question
 from planners.serving.serve import Workbench
 from planners.serving.trials import Trial, price
-from planners.serving.whatif import Headroom, first_to_break, headroom, what_if
+from planners.serving.whatif import Headroom, against_load, first_to_break, headroom, what_if
 from predictors.serving import Run
 from predictors.workload import statistics
 from specs.deployment import DeploymentInPlan, Role, Roles
@@ -106,6 +106,7 @@ def reasons(
         headroom_high=None if load.breaks is None else rounded(load.breaks),
         next_cheaper=alternative(cheaper) if cheaper else None, compared=tuple(compared),
         pareto=tuple(alternative(trial) for trial in front), what_if=tuple(what_if(bench, best.decision)),
+        against_load=tuple(against_load(bench, best.decision, load)),
         failed=tuple(alternative(trial) for trial in cheaper_failed(question, best, tally)),
         candidates=candidate_text(question),
         load=load_figures(question) | burst_of(question, best, found.run),
