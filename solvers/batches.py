@@ -46,7 +46,7 @@ class Batches:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """``batches``, when each request is finished [n, by request] in seconds, and how many finish after their deadline."""
+    """``batches``, when each request is finished [n, by request], how many finish after their deadline."""
 
     batches: Batches
     finish_s: FloatArray

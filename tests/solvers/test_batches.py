@@ -32,7 +32,9 @@ def compositions(n: int) -> Iterator[list[int]]:
         yield [i + 1 for i, cut in enumerate(cuts) if cut] + [n]
 
 
-def served(order: np.ndarray, ends: list[int], output: np.ndarray, due: np.ndarray, release: np.ndarray) -> tuple:
+def served(
+    order: np.ndarray, ends: list[int], output: np.ndarray, due: np.ndarray, release: np.ndarray
+) -> tuple[int, float]:
     batches = Batches(order=order, ends=np.asarray(ends))
     found = serve_in_turn(batches, duration(batches.sizes, batches.longest(output)), due, release)
     return found.late, found.makespan_s
