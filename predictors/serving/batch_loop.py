@@ -20,7 +20,7 @@ ITEM = layout("prompt output reserve batch server", "arrival_s key expected star
 POLICY = layout(
     "pad whole paged kv_tokens block most_queued buckets most_buckets splits merges batches waiting longest_queue "
     "held_max outside",
-    "top hold_s threshold total prompt_padded prompt_tokens decode_slots decode_tokens rows",
+    "clock_s top hold_s threshold total prompt_padded prompt_tokens decode_slots decode_tokens",
 )
 """The rules of a run, and its totals. ``most_queued``: the queue length that splits buckets, -1 for fixed buckets."""
 
@@ -63,9 +63,10 @@ def run_batches(w: BatchWorld) -> None:
         for other in range(1, len(w.free_s)):
             if w.free_s[other] < w.free_s[server]:
                 server = other
-        now = w.free_s[server]
+        now = max(w.free_s[server], policy.clock_s)
         if policy.waiting == 0:
             now = max(now, w.items[cursor].arrival_s)
+        policy.clock_s = now
         while cursor < len(w.items) and w.items[cursor].arrival_s <= now:
             _enqueue(w, policy, cursor)
             cursor += 1

@@ -164,7 +164,7 @@ def _world(requests: Requests, pool: Pool, policy: BatchPolicy, whole: bool) -> 
     rules = _records(
         POLICY, 1, pad=PADDINGS[policy.padding], whole=whole, paged=policy.paged, kv_tokens=policy.kv_tokens,
         buckets=len(policy.uppers), most_buckets=len(policy.uppers),
-        most_queued=-1 if policy.most_queued is None else policy.most_queued, top=policy.uppers[-1],
+        most_queued=-1 if policy.most_queued is None else policy.most_queued, clock_s=-np.inf, top=policy.uppers[-1],
         hold_s=policy.hold_s, threshold=policy.threshold, total=policy.total, block=pool.limits.block_size_tokens,
     )  # fmt: skip
     empty = np.zeros(pool.replicas)
