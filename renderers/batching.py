@@ -53,6 +53,11 @@ def setting(plan: BatchingPlan) -> str:
     assert decision is not None
     if decision.method == "none":
         return f"set: continuous batching, first come, first served · max-num-seqs {decision.max_batch}"
+    if decision.replicas:
+        bounds = " · ".join(
+            f"up to {one.hi} tokens: {n} replicas" for one, n in zip(decision.buckets, decision.replicas, strict=True)
+        )
+        return f"set: continuous batching, routed by prompt length · {bounds}"
     parts = [f"set: {decision.method}"]
     if decision.boundaries:
         parts.append(f"{len(decision.buckets)} buckets, {decision.boundaries} boundaries")
@@ -92,7 +97,8 @@ def _latencies(plan: BatchingPlan) -> Iterator[str]:
         ),
     ]
     if expected.load is not None and expected.fcfs.load is not None:
-        rows.append(("load", f"{expected.load.value:.2f} × holds", f"{expected.fcfs.load:.2f} × holds"))
+        plain = "" if expected.plain.load is None else f", {expected.plain.load:.2f} × without a method"
+        rows.append(("load", f"{expected.load.value:.2f} × holds{plain}", f"{expected.fcfs.load:.2f} × holds"))
     for label, own, other in rows:
         yield f"  {label:{LABEL}}{own:<52}{other}"
 
@@ -106,10 +112,10 @@ def _reasons(plan: BatchingPlan, width: int) -> Iterator[str]:
     why = plan.why
     if why is None:
         return
-    yield from _compared(why.compared, width)
+    yield from _compared(why.compared, why.compared_at_load, width)
     yield ""
     if why.boundaries:
-        yield f"  {'buckets':>9}{'midpoint':>10}{'quantile':>10}{'optimal':>10}{'wait to fill half a batch':>28}"
+        yield f"  {'buckets':>9}{'midpoint':>10}{'quantile':>10}{'optimal':>10}{'wait if batches are to fill':>28}"
         for row in why.boundaries:
             wastes = "".join(f"{value:>10.1%}" for value in (row.midpoint, row.quantile, row.optimal))
             yield f"  {row.buckets:>9}{wastes}{_time(row.hold_s):>28}"
@@ -133,10 +139,11 @@ def _reasons(plan: BatchingPlan, width: int) -> Iterator[str]:
         yield from _wrapped(f"  {label:{LABEL}}", text, width)
 
 
-def _compared(found: tuple[BatchingFound, ...], width: int) -> Iterator[str]:
+def _compared(found: tuple[BatchingFound, ...], load: float, width: int) -> Iterator[str]:
     kept = [found[0], *sorted(found[1:], key=lambda one: (-one.attainment, -one.goodput_per_s))[: SHOWN - 1]]
     name = max(24, width - 44)
-    yield f"  {'compared':{name}}{'attained':>9}{'TTFT p99':>10}{'e2e p99':>9}{'padding':>9}"
+    head = f"compared at {load:.2f} × the load"
+    yield f"  {head:{name}}{'attained':>9}{'TTFT p99':>10}{'e2e p99':>9}{'padding':>9}"
     for one in kept:
         text = f"{one.method}: {one.setting}"
         text = text if len(text) < name else text[: name - 2] + "…"
@@ -169,8 +176,8 @@ def explain(plan: BatchingPlan, *, plot: bool = False) -> str:
             parts.append(
                 f"Padding every prompt to its bucket's bound, one bucket wastes {why.boundaries[0].optimal:.1%} of the "
                 f"computed prompt tokens; {last.buckets} buckets waste {last.midpoint:.1%} at midpoints, "
-                f"{last.quantile:.1%} at quantiles and {last.optimal:.1%} at the exact optimum, and filling half a "
-                f"batch then takes {_time(last.hold_s)} instead of {_time(why.boundaries[0].hold_s)}."
+                f"{last.quantile:.1%} at quantiles and {last.optimal:.1%} at the exact optimum, and waiting for "
+                f"full batches would then take {_time(last.hold_s)} instead of {_time(why.boundaries[0].hold_s)}."
             )
         if why.prediction is not None:
             parts.append(f"Outputs are predicted by {why.prediction.kind}: {why.prediction.cost}.")

@@ -24,7 +24,7 @@ class Bucket(Spec):
     max_batch_paged: int  # by Σ blocks of mean requests
     max_batch_smax: int  # by BucketServe's eq. 6 with 0.9 of the memory left
     kv_gib: float  # of a full batch
-    est_wait_s: float  # to fill half a batch at this bucket's rate, plus one prefill
+    est_wait_s: float  # mean wait before the batch starts, simulated
     waste: float  # share of padding in the bucket
 
 
@@ -52,6 +52,7 @@ class BatchingDecision(Spec):
     back_end: BackEnd
     boundaries: str | None = None  # midpoint | quantile | optimal | given | algorithm 1
     order: str | None = None
+    replicas: tuple[int, ...] | None = None  # of each bucket, where buckets are routes
     max_batch: int
     hold_s: float = 0.0
     kv_form: KvForm | None = None
@@ -86,7 +87,7 @@ class BoundaryWaste(Spec):
     midpoint: float
     quantile: float
     optimal: float
-    hold_s: float  # accumulation: mean wait for half a batch, over the requests
+    hold_s: float  # accumulation: mean wait if batches are to fill to their limits
 
 
 class ExactBatches(Spec):
@@ -111,13 +112,15 @@ class BatchingExpected(Spec):
     prompt_waste: Figure
     decode_waste: Figure
     load: Figure | None = None
-    fcfs: BatchingFound
+    plain: BatchingFound  # what the back-end does without a method
+    fcfs: BatchingFound  # continuous batching on a ragged engine
 
 
 class BatchingWhy(Spec):
     """The reason in figures, everything that was compared, and the exact optima."""
 
     reason: str
+    compared_at_load: float  # multiple of the load: where the plain way no longer holds
     compared: tuple[BatchingFound, ...] = ()
     boundaries: tuple[BoundaryWaste, ...] = ()
     exact: ExactBatches | None = None

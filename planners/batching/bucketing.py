@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,13 +28,13 @@ class Limits:
 
 
 def boundaries(question: Question) -> dict[tuple[str, int], FloatArray]:
-    """Upper bounds by (rule, number of buckets), each set once; the optimum is exact. The first is one bucket."""
+    """Upper bounds by (rule, number of buckets), two or more buckets; the optimum is exact."""
     prompts, most = question.requests.prompt_tokens, question.asked.buckets
     longest = float(prompts.max())
     if question.given is not None:
         return {("given", len(question.given)): question.given}
     best = least_waste(prompts, most)
-    found: dict[tuple[str, int], FloatArray] = {("one bucket", 1): np.asarray([longest])}
+    found: dict[tuple[str, int], FloatArray] = {}
     for k in range(2, most + 1):
         rules = {
             "midpoint": midpoints(prompts, k, longest), "quantile": quantiles(prompts, k), "optimal": best[k - 1],
@@ -127,30 +127,68 @@ def padding(question: Question) -> Padding:
     return "longest" if question.asked.back_end == "padded" else "none"
 
 
-def way_of(question: Question, rule: str, uppers: FloatArray, order: BatchOrder = "fcfs", hold_s: float = 0.0) -> Way:
+def way_of(rule: str, uppers: FloatArray, order: BatchOrder = "fcfs", hold_s: float = 0.0) -> Way:
     """The way that batches by these buckets."""
     k = len(uppers)
-    text = "one bucket" if k == 1 and rule == "one bucket" else f"{k} buckets, {rule}"
+    text = "one bucket" if k == 1 else f"{k} buckets, {rule}"
     hold = f", waits up to {hold_s:.3g} s to fill" if hold_s else ""
-    limits = limits_of(question, uppers).used
-    policy = BatchPolicy(
-        uppers=uppers, max_batch=limits, padding=padding(question), kv_tokens=_kv_tokens(question),
-        paged=question.asked.kv_form == "paged", key=key_of(question, order), hold_s=hold_s, reserve=question.reserve,
+
+    def policy(question: Question) -> BatchPolicy:
+        limits = limits_of(question, uppers).used
+        return replace(_base(question, uppers, limits), key=key_of(question, order), hold_s=hold_s)
+
+    return Way(
+        method="batches" if k == 1 else "bucket", setting=f"{text}, {order}{hold}", policy=policy, rule=rule,
+        order=order, uppers=uppers,
     )  # fmt: skip
-    method = "batches" if k == 1 else "bucket"
-    return Way(method=method, setting=f"{text}, {order}{hold}", policy=policy, rule=rule, order=order)
+
+
+def one_bucket(question: Question, order: BatchOrder = "fcfs") -> Way:
+    """Batches from one queue: what a back-end without buckets does."""
+    return way_of("one bucket", np.asarray([float(question.requests.prompt_tokens.max())]), order)
 
 
 def online_way(question: Question) -> Way:
     """BucketServe's algorithm 1: one bucket, split at midpoints above N_max waiting requests, merged below it."""
     longest = np.asarray([float(question.requests.prompt_tokens.max())])
     limits = limits_of(question, longest).used
-    policy = BatchPolicy(
-        uppers=longest, max_batch=limits, padding=padding(question), kv_tokens=_kv_tokens(question),
-        paged=question.asked.kv_form == "paged", reserve=question.reserve, most_queued=int(limits[0]),
-    )  # fmt: skip
+
+    def policy(asked: Question) -> BatchPolicy:
+        return replace(_base(asked, longest, limits), most_queued=int(limits[0]))
+
     setting = f"algorithm 1 on line: split above {limits[0]} waiting, fcfs"
-    return Way(method="bucket", setting=setting, policy=policy, rule="algorithm 1", order="fcfs")
+    return Way(method="bucket", setting=setting, policy=policy, rule="algorithm 1", order="fcfs", uppers=longest)
+
+
+def routed_ways(question: Question) -> list[Way]:
+    """Buckets as routes to replicas of their own, on an engine that batches continuously: 2, 3, … as replicas allow.
+
+    Bounds split the tokens (prompt and output) evenly over the replicas. (ours: the strongest form that buckets can
+    take where nothing is padded)
+    """
+    prompts = question.requests.prompt_tokens
+    order = np.argsort(prompts, kind="stable")
+    work = np.cumsum((prompts + question.requests.output_tokens)[order])
+    replicas, found = question.pool.replicas, []
+    for k in range(2, min(replicas, question.asked.buckets) + 1):
+        own = np.diff(np.rint(np.arange(k + 1) * replicas / k).astype(np.int64))
+        cuts = np.searchsorted(work, np.cumsum(own) / replicas * work[-1])
+        uppers = np.unique(prompts[order][np.minimum(cuts, len(prompts) - 1)].astype(np.float64))
+        if len(uppers) == k:
+            found.append(
+                Way(
+                    method="bucket", setting=f"{k} buckets as routes to {' + '.join(map(str, own))} replicas",
+                    rule="routes", order="fcfs", uppers=uppers, routed=tuple(int(n) for n in own),
+                )
+            )  # fmt: skip
+    return found
+
+
+def _base(question: Question, uppers: FloatArray, limits: IntArray) -> BatchPolicy:
+    return BatchPolicy(
+        uppers=uppers, max_batch=limits, padding=padding(question), kv_tokens=_kv_tokens(question),
+        paged=question.asked.kv_form == "paged", reserve=question.reserve,
+    )  # fmt: skip
 
 
 def _kv_tokens(question: Question) -> int:

@@ -18,6 +18,7 @@ ODBS_MOST = 10
 """Requests of a batch in UELLM (code)."""
 S3_MOST, S3_TOTAL = 20, 1024
 """Requests and output tokens of a batch in UELLM's S3 baseline (code)."""
+RULES = ("fcfs", "odbs", "slo-dbs", "slo-odbs", "s3")
 EXACT_REQUESTS = 200
 """Requests of one replica on which the cut points are compared: the busiest stretch."""
 EXACT_MOST = 32
@@ -37,25 +38,35 @@ def keys(question: Question) -> dict[str, FloatArray]:
 
 
 def ways(question: Question) -> list[Way]:
-    """Each rule with its published limits, and all but S3 with the largest batch that memory and limits allow."""
+    """Each rule with its published limits, and all but S3 with the largest batch that the engine allows."""
     largest = question.pool.limits.max_num_seqs
     found = []
-    for name, key in keys(question).items():
+    for name in RULES:
         most = S3_MOST if name == "s3" else ODBS_MOST
-        found.append(_way(question, name, key, min(most, largest)))
+        found.append(_way(name, min(most, largest)))
         if name != "s3" and largest > ODBS_MOST:
-            found.append(_way(question, name, key, largest))
+            found.append(_way(name, largest))
     return found
 
 
-def _way(question: Question, name: str, key: FloatArray, most: int) -> Way:
-    policy = BatchPolicy(
-        uppers=np.asarray([float(question.requests.prompt_tokens.max())]), max_batch=np.asarray([most]),
-        padding=padding(question), kv_tokens=question.kv_tokens, paged=question.asked.kv_form == "paged", key=key,
-        expected=question.lengths.median, reserve=question.reserve,
-        threshold=np.inf if name in ("fcfs", "s3") else ODBS_THRESHOLD, total=S3_TOTAL if name == "s3" else np.inf,
-    )  # fmt: skip
+def _way(name: str, most: int) -> Way:
+    def policy(question: Question) -> BatchPolicy:
+        longest = float(question.requests.prompt_tokens.max())
+        return BatchPolicy(
+            uppers=np.asarray([longest]), max_batch=np.asarray([most]), padding=padding(question),
+            kv_tokens=question.kv_tokens, paged=question.asked.kv_form == "paged", key=keys(question)[name],
+            expected=question.lengths.median, reserve=question.reserve, threshold=_threshold(name), total=_total(name),
+        )  # fmt: skip
+
     return Way(method=name, setting=f"whole batches of up to {most}", policy=policy, rule=name, order=name)
+
+
+def _threshold(name: str) -> float:
+    return np.inf if name in ("fcfs", "s3") else ODBS_THRESHOLD
+
+
+def _total(name: str) -> float:
+    return S3_TOTAL if name == "s3" else np.inf
 
 
 def exact(question: Question) -> ExactBatches | None:
@@ -73,7 +84,7 @@ def exact(question: Question) -> ExactBatches | None:
     order = np.argsort(due, kind="stable")
     best = cut_points(order, _costs(question, prompt[order], output[order], most), due)
     assert best is not None, "a batch of one is always allowed"
-    rules = {name: _served(question, name, rows, prompt, output, due) for name in keys(question)}
+    rules = {name: _served(question, name, rows, prompt, output, due) for name in RULES}
     shown = {name: f"{one.late} late, {one.makespan_s:.4g} s" for name, one in rules.items()}
     return ExactBatches(
         requests=len(rows), most=most, late=best.late, makespan_s=float(f"{best.makespan_s:.4g}"), rules=shown
@@ -109,8 +120,8 @@ def _served(
         keys(question)[name][rows] if name != "fcfs" else np.arange(len(rows)),
         question.lengths.median[rows],
         most=S3_MOST if name == "s3" else ODBS_MOST,
-        threshold=np.inf if name in ("fcfs", "s3") else ODBS_THRESHOLD,
-        total=S3_TOTAL if name == "s3" else np.inf,
+        threshold=_threshold(name),
+        total=_total(name),
     )
     times = batch_times(question.pool, packed.sizes, packed.longest(prompt), packed.longest(output))
     return serve_in_turn(packed, times[0] + times[1], due)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 
 from planners.batching.bucketing import SAFE, limits_of, shares, waste_by_rule
 from planners.batching.ordering import exact
-from planners.batching.question import OnProgress, Question
-from planners.batching.trials import Trial, attempt, found, largest_load
+from planners.batching.question import Question
+from planners.batching.trials import Trial, attempt, found
 from predictors.deployment import evidence_of
 from predictors.serving import Measures, measure
 from predictors.slo import bounds_of
@@ -21,7 +22,6 @@ from specs.base import Figure, Metadata
 from specs.batching import (
     BatchingDecision,
     BatchingExpected,
-    BatchingFound,
     BatchingPlan,
     BatchingWhy,
     Bucket,
@@ -31,40 +31,57 @@ from specs.plan import Evidence, Percentiles, Status
 from specs.trace import FloatArray
 
 GIB = 2**30
-WORTH = 0.005
-"""A way must attain this much more, or its goodput be this share higher, to be preferred to the plain one."""
 LEVELS = ("mean", "p50", "p90", "p95", "p99")
 BASIS = "90 %: step-time error and sampling error in quadrature"
 
 
-def report(question: Question, trials: list[Trial], started: float, on_progress: OnProgress) -> BatchingPlan:
-    """The plan document; ``trials`` begin with continuous batching."""
-    target = question.workload.slo.attainment
-    continuous, plain = trials[0], _plain(question, trials)
-    best = _best(question, trials, plain)
-    on_progress(len(trials), len(trials) + 1, "seeking the largest load that holds")
-    loads = {id(one): largest_load(question, one.way, target) for one in (continuous, plain, best)}
-    shown = tuple(found(one, loads.get(id(one))) for one in trials)
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Every way at ``load`` times the load, and the best, the plain and continuous batching at the load itself.
+
+    ``plain`` is what the back-end does without a method; the three loads are the largest multiples that hold.
+    """
+
+    load: float
+    trials: tuple[Trial, ...]
+    best: Trial
+    plain: Trial
+    continuous: Trial
+    best_load: float
+    plain_load: float
+    continuous_load: float
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no method is worth it."""
+        return self.best.way is self.plain.way
+
+
+def report(question: Question, choice: Choice, started: float) -> BatchingPlan:
+    """The plan document."""
+    target, best = question.workload.slo.attainment, choice.best
     measures = _three(question, best)
     broken = _broken(question, best, measures[0], target)
-    reference = found(continuous, loads[id(continuous)])
+    bucketed = question.asked.method in ("bucket", "all")
+    ordered = question.asked.method in ("slo-odbs", "all") and question.whole
     return BatchingPlan(
         metadata=_metadata(question),
-        status=_status(question, best, plain, broken, loads[id(best)], len(trials), started),
+        status=_status(question, choice, broken, started),
         valid=_valid(question),
         decision=None if broken else _decision(question, best),
-        expected=_expected(measures, best, loads[id(best)], reference),
+        expected=_expected(measures, choice),
         why=BatchingWhy(
-            reason=_reason(question, best, plain, continuous),
-            compared=shown,
-            boundaries=waste_by_rule(question) if question.asked.method in ("bucket", "all") else (),
-            exact=exact(question) if question.asked.method in ("slo-odbs", "all") else None,
+            reason=_reason(question, choice),
+            compared_at_load=_round(choice.load),
+            compared=tuple(found(one) for one in choice.trials),
+            boundaries=waste_by_rule(question) if bucketed else (),
+            exact=exact(question) if ordered else None,
             prediction=_prediction(question),
             deadlines=question.deadlines_text,
             bounds=question.bounds_text,
             candidates=_candidates(question),
             load={name: _round(value) for name, value in statistics(question.requests).items()},
-            notes=_notes(question, trials, best),
+            notes=_notes(question, choice),
         ),
         evidence=_evidence(question),
     )
@@ -74,23 +91,6 @@ def _metadata(question: Question) -> Metadata:
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ours = importlib.metadata.version("tonnage")
     return Metadata(name=question.name, created=created, tonnage=ours, inputs=question.inputs)
-
-
-def _plain(question: Question, trials: list[Trial]) -> Trial:
-    """What the back-end does without a method: continuous batching, or first come, first served batches."""
-    if question.asked.back_end == "ragged":
-        return trials[0]
-    batches = [one for one in trials[1:] if one.way.method in ("batches", "fcfs")]
-    return batches[0] if batches else trials[1]
-
-
-def _best(question: Question, trials: list[Trial], plain: Trial) -> Trial:
-    """The best way that the back-end can do; the plain one unless another is worth it."""
-    possible = trials if question.asked.back_end == "ragged" else trials[1:]
-    best = max(possible, key=lambda one: one.rank)
-    more = best.attainment - plain.attainment
-    faster = best.goodput_per_s / max(plain.goodput_per_s, 1e-12) - 1.0
-    return best if more >= WORTH or (more >= 0 and faster >= WORTH) else plain
 
 
 def _three(question: Question, best: Trial) -> tuple[Measures, Measures, Measures]:
@@ -119,18 +119,19 @@ def _broken(question: Question, best: Trial, measures: Measures, target: float) 
     return tuple(broken)
 
 
-def _status(
-    question: Question, best: Trial, plain: Trial, broken: tuple[str, ...], load: float, count: int, started: float
-) -> Status:
-    solver: dict[str, float | int | str] = {"simulated": count, "seconds": round(time.process_time() - started, 2)}
+def _status(question: Question, choice: Choice, broken: tuple[str, ...], started: float) -> Status:
+    solver: dict[str, float | int | str] = {
+        "simulated": len(choice.trials), "seconds": round(time.process_time() - started, 2)
+    }  # fmt: skip
     if not broken:
-        return Status(outcome="optimal", reason=_headline(question, best, plain), solver=solver)
+        return Status(outcome="optimal", reason=_headline(question, choice), solver=solver)
+    load = choice.best_load
     change = f"{load:.2f} × this load would hold the attainment" if load > 0 else "no share of this load holds it"
     late = _impossible(question)
     if late:
-        change += f"; {late} requests cannot meet their bounds even alone"
+        change += f"; {late} requests cannot meet their deadline even alone on an idle engine"
     return Status(
-        outcome="infeasible", reason=f"no way of batching keeps the SLO; the best is {_named(best)}",
+        outcome="infeasible", reason=f"no way of batching keeps the SLO; the best is {_named(choice.best)}",
         solver=solver, conflicts=broken, smallest_change=change,
     )  # fmt: skip
 
@@ -146,12 +147,16 @@ def _impossible(question: Question) -> int:
     return int((slack < alone).sum()) if question.own_deadlines or np.isfinite(question.bounds[:, 2]).any() else 0
 
 
-def _headline(question: Question, best: Trial, plain: Trial) -> str:
-    if best is plain:
-        return f"do not bucket: {_named(plain)} is as good as any other way on a {question.asked.back_end} back-end"
+def _headline(question: Question, choice: Choice) -> str:
+    back_end = question.asked.back_end
+    if choice.is_plain:
+        return (
+            f"do not bucket: no other way holds more than the {choice.plain_load:.2f} × this load that "
+            f"{_named(choice.plain)} holds on a {back_end} back-end"
+        )
     return (
-        f"{_named(best)} attains {best.attainment:.1%} against {plain.attainment:.1%} with {_named(plain)}, "
-        f"on a {question.asked.back_end} back-end"
+        f"{_named(choice.best)} holds {choice.best_load:.2f} × this load, {_named(choice.plain)} "
+        f"{choice.plain_load:.2f} ×, on a {back_end} back-end"
     )
 
 
@@ -160,20 +165,22 @@ def _named(trial: Trial) -> str:
 
 
 def _decision(question: Question, best: Trial) -> BatchingDecision:
-    policy, limits = best.way.policy, question.pool.limits
+    policy, limits = best.policy, question.pool.limits
     bucketed = best.way.method == "bucket"
+    uppers = best.way.uppers if bucketed or policy is None else policy.uppers
     return BatchingDecision(
-        method="none" if policy is None else best.way.method,
+        method="none" if policy is None and not bucketed else best.way.method,
         do_not_bucket=not bucketed,
         back_end=question.asked.back_end,
         boundaries=best.way.rule if bucketed else None,
         order=best.way.order,
+        replicas=best.way.routed or None,
         max_batch=limits.max_num_seqs if policy is None else int(policy.max_batch.max()),
         hold_s=0.0 if policy is None else policy.hold_s,
         kv_form=None if policy is None else question.asked.kv_form,
         memory_reserve=None if policy is None or policy.paged else round(1.0 - SAFE, 4),
         split_above=None if policy is None else policy.most_queued,
-        buckets=() if policy is None else _buckets(question, best, policy.uppers),
+        buckets=() if uppers is None else _buckets(question, best, uppers),
         reserve_quantile=None if policy is None else question.asked.quantile,
         reserve_margin_tokens=None if policy is None else question.asked.margin_tokens,
     )
@@ -181,7 +188,6 @@ def _decision(question: Question, best: Trial) -> BatchingDecision:
 
 def _buckets(question: Question, best: Trial, uppers: FloatArray) -> tuple[Bucket, ...]:
     limits, share = limits_of(question, uppers), shares(question, uppers)
-    assert best.way.policy is not None
     prompts = question.requests.prompt_tokens
     at = bucket_of(prompts, uppers)
     book = question.compiled.ledgers[0]
@@ -190,7 +196,7 @@ def _buckets(question: Question, best: Trial, uppers: FloatArray) -> tuple[Bucke
     for b, high in enumerate(uppers):
         rows = at == b
         reserve = int(question.reserve[rows].max(initial=0)) if question.whole else 0
-        size = int(best.way.policy.max_batch[b])
+        size = question.pool.limits.max_num_seqs if best.policy is None else int(best.policy.max_batch[b])
         found.append(
             Bucket(
                 lo=low, hi=int(high), share=_round(float(share[b])), max_batch=size,
@@ -212,10 +218,8 @@ def _held(question: Question, rows: np.ndarray, high: float, reserve: int) -> fl
     return float((question.requests.prompt_tokens[rows] + extra).mean())
 
 
-def _expected(
-    measures: tuple[Measures, Measures, Measures], best: Trial, load: float, fcfs: BatchingFound
-) -> BatchingExpected:
-    own = found(best)
+def _expected(measures: tuple[Measures, Measures, Measures], choice: Choice) -> BatchingExpected:
+    best, own = choice.best, found(choice.best)
     return BatchingExpected(
         ttft_s=_percentiles(measures, "ttft_s"),
         tpot_s=_percentiles(measures, "tpot_s"),
@@ -225,8 +229,9 @@ def _expected(
         goodput_per_s=_figure([best.goodput_per_s, *(one.goodput_per_s for one in measures[1:])]),
         prompt_waste=Figure(value=own.prompt_waste),
         decode_waste=Figure(value=own.decode_waste),
-        load=Figure(value=_round(load), basis="bisection to 1 %, at the expected step times"),
-        fcfs=fcfs,
+        load=Figure(value=_round(choice.best_load), basis="bisection to 2 %, at the expected step times"),
+        plain=found(choice.plain, choice.plain_load),
+        fcfs=found(choice.continuous, choice.continuous_load),
     )
 
 
@@ -246,23 +251,34 @@ def _figure(values: list[float], most: float = np.inf) -> Figure:
     return Figure(value=_round(values[0]), low=_round(min(values)), high=_round(min(max(values), most)))
 
 
-def _reason(question: Question, best: Trial, plain: Trial, continuous: Trial) -> str:
+def _reason(question: Question, choice: Choice) -> str:
     prompts = question.requests.prompt_tokens
     alone = padding_waste(prompts, [float(prompts.max())])
     if question.asked.back_end == "ragged":
-        others = [one for one in (best,) if one is not continuous]
         text = (
             f"a ragged back-end ({question.compiled.deployment.engine.name} as it is today) pads nothing: 0 % of its "
-            f"prompt tokens are padding, where one padded queue would compute {alone:.0%} in vain"
+            f"prompt tokens are padding, where one padded queue could compute up to {alone:.0%} in vain"
         )
-        return text + (f"; {_named(others[0])} wins by its order, not by its buckets" if others else "")
-    own = best.totals.prompt_waste if best.totals else 0.0
-    before = plain.totals.prompt_waste if plain.totals else 0.0
-    text = (
-        f"padding takes {before:.1%} of the prompt tokens computed by {_named(plain)} and {own:.1%} by {_named(best)}; "
-        f"a ragged engine on the same GPUs pads nothing and attains {continuous.attainment:.1%}"
+        others = [one for one in choice.trials if one.way.method == "bucket"]
+        if not others:
+            return text
+        top = max(others, key=lambda one: one.rank)
+        if not choice.is_plain:
+            return text + f"; {_named(choice.best)} wins by who waits for whom, not by padding"
+        return text + (
+            f"; at {choice.load:.2f} × the load the best buckets ({top.way.setting}) attain {top.attainment:.1%}, "
+            f"continuous batching {choice.trials[0].attainment:.1%}"
+        )
+    before = choice.trials[1].totals
+    waste = before.prompt_waste if before else 0.0
+    text = f"at {choice.load:.2f} × the load padding takes {waste:.1%} of the prompt tokens that one queue computes"
+    if not choice.is_plain:
+        same = next(one for one in choice.trials if one.way.setting == choice.best.way.setting)
+        text += f", {same.totals.prompt_waste if same.totals else 0.0:.1%} with {_named(choice.best)}"
+    return text + (
+        f"; a ragged engine on the same GPUs pads nothing and holds {choice.continuous_load:.2f} × this load"
+        f"{', more than any padded way' if choice.continuous_load > choice.best_load else ''}"
     )
-    return text + (", more than any padded way" if continuous.rank > best.rank else "")
 
 
 def _prediction(question: Question) -> OutputPrediction:
@@ -297,18 +313,18 @@ def _candidates(question: Question) -> str:
     return "; ".join(parts)
 
 
-def _notes(question: Question, trials: list[Trial], best: Trial) -> tuple[str, ...]:
+def _notes(question: Question, choice: Choice) -> tuple[str, ...]:
     notes = [note for one in question.compiled.step_times for note in one.range_notes]
     if not question.whole:
         notes.append("decode is apart and batches continuously; prefill batches do not wait for room in its KV cache")
         if question.asked.method in ("slo-odbs", "all"):
             notes.append("slo-odbs, odbs, slo-dbs and s3 serve batches whole: they do not apply to separate roles")
-    elif any(one.totals for one in trials):
+    elif any(one.totals for one in choice.trials):
         notes.append("batches are served whole, as padded back-ends do: answered together when the longest ends")
     if question.requests.prefix_id is not None or question.requests.hit_tokens is not None:
         notes.append("shared prefixes count for continuous batching alone: a padded prefill computes every prompt")
-    if best.run.steps_outside:
-        notes.append(f"{best.run.steps_outside} steps lay beyond what the step times were measured on")
+    if choice.best.run.steps_outside:
+        notes.append(f"{choice.best.run.steps_outside} steps lay beyond what the step times were measured on")
     if len(question.requests) < 200:
         notes.append(f"percentiles rest on {len(question.requests)} requests; 200 or more would carry a p99")
     return tuple(dict.fromkeys(notes))
