@@ -28,19 +28,25 @@ class Limits:
 
 
 def boundaries(question: Question) -> dict[tuple[str, int], FloatArray]:
-    """Upper bounds by (rule, number of buckets), two or more buckets; the optimum is exact."""
+    """Upper bounds by (rule, number of buckets), two or more buckets; the optimum is exact.
+
+    Where nothing is padded the rules differ in little: beyond two buckets the optimum alone is tried.
+    """
     prompts, most = question.requests.prompt_tokens, question.asked.buckets
     longest = float(prompts.max())
     if question.given is not None:
         return {("given", len(question.given)): question.given}
     best = least_waste(prompts, most)
     found: dict[tuple[str, int], FloatArray] = {}
+    padded = question.asked.back_end == "padded"
     for k in range(2, most + 1):
         rules = {
             "midpoint": midpoints(prompts, k, longest), "quantile": quantiles(prompts, k), "optimal": best[k - 1],
         }  # fmt: skip
         for rule, partition in rules.items():
-            if question.asked.boundaries in ("all", rule) and len(partition) == k:
+            tried = padded or rule == "optimal" or k == 2
+            asked = question.asked.boundaries
+            if (asked == rule or (asked == "all" and tried)) and len(partition) == k:
                 found[rule, k] = partition.uppers
     return found
 
