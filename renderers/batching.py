@@ -44,7 +44,7 @@ def _decided(plan: BatchingPlan, width: int) -> Iterator[str]:
             yield from _buckets(plan.decision.buckets)
     if plan.expected is not None:
         yield ""
-        yield from _latencies(plan)
+        yield from _latencies(plan, wide=width >= 90)
 
 
 def setting(plan: BatchingPlan) -> str:
@@ -55,7 +55,8 @@ def setting(plan: BatchingPlan) -> str:
         return f"set: continuous batching, first come, first served · max-num-seqs {decision.max_batch}"
     if decision.replicas:
         bounds = " · ".join(
-            f"up to {one.hi} tokens: {n} replicas" for one, n in zip(decision.buckets, decision.replicas, strict=True)
+            f"up to {one.hi} tokens: {n} replica{'s' * (n > 1)}"
+            for one, n in zip(decision.buckets, decision.replicas, strict=True)
         )
         return f"set: continuous batching, routed by prompt length · {bounds}"
     parts = [f"set: {decision.method}"]
@@ -76,16 +77,18 @@ def _buckets(buckets: tuple[Bucket, ...]) -> Iterator[str]:
         )
 
 
-def _latencies(plan: BatchingPlan) -> Iterator[str]:
+def _latencies(plan: BatchingPlan, *, wide: bool) -> Iterator[str]:
     expected = plan.expected
     assert expected is not None
-    yield f"  {'':{LABEL}}{'p50':>9}{'p90':>9}{'p99':>9}   {'90 % interval of p99':<22}fcfs, continuous: p99"
+    head = f"{'90 % interval of p99':<22}" if wide else ""
+    yield f"  {'':{LABEL}}{'p50':>9}{'p90':>9}{'p99':>9}   {head}fcfs, continuous: p99"
     for metric, label in METRICS.items():
         values: Percentiles = getattr(expected, metric)
         cells = "".join(f"{_figure(getattr(values, level)):>9}" for level in ("p50", "p90", "p99"))
         other = getattr(expected.fcfs, metric.replace("_s", "_p99_s"))
         shown = "–" if other is None else _time(other)
-        yield f"  {label:{LABEL}}{cells}   {_interval(values.p99):<22}{shown}"
+        interval = f"{_interval(values.p99):<22}" if wide else ""
+        yield f"  {label:{LABEL}}{cells}   {interval}{shown}"
     rows = [
         ("attainment", _share(expected.attainment), f"{expected.fcfs.attainment:.2%}"),
         ("goodput", f"{expected.goodput_per_s.value:.4g}/s", f"{expected.fcfs.goodput_per_s:.4g}/s"),
@@ -100,7 +103,7 @@ def _latencies(plan: BatchingPlan) -> Iterator[str]:
         plain = "" if expected.plain.load is None else f", {expected.plain.load:.2f} × without a method"
         rows.append(("load", f"{expected.load.value:.2f} × holds{plain}", f"{expected.fcfs.load:.2f} × holds"))
     for label, own, other in rows:
-        yield f"  {label:{LABEL}}{own:<52}{other}"
+        yield f"  {label:{LABEL}}{own:<{52 if wide else 40}}{other}"
 
 
 def _share(figure: Figure) -> str:

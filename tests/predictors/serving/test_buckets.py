@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -182,3 +186,30 @@ def test_the_same_question_gives_the_same_run() -> None:
     policy = BatchPolicy(uppers=np.asarray([300.0, 4096.0]), max_batch=np.asarray([8, 4]))
     first, second = serve_whole(asked, pool, policy)[0], serve_whole(asked, pool, policy)[0]
     assert np.array_equal(first.e2e_s, second.e2e_s)
+
+
+PURE = """
+import numpy as np
+from tests_of_buckets import observed
+np.save("pure.npy", observed())
+"""
+
+
+def observed() -> np.ndarray:
+    """Times of a run that splits, merges, holds and orders."""
+    asked = requests(n=60)
+    pool = Pool(surface=surface(0.01, 1e-4, 1e-3, 1e-8), limits=LIMITS, replicas=2)
+    policy = replace(
+        ONE_QUEUE, max_batch=np.asarray([8]), most_queued=3, hold_s=0.2, key=asked.prompt_tokens.astype(float)
+    )
+    run = serve_whole(asked, pool, policy)[0]
+    return np.stack([run.ttft_s, run.e2e_s])
+
+
+def test_compiled_equals_pure_python(tmp_path: Path) -> None:
+    """The same source, uncompiled, in a process of its own."""
+    root = Path(__file__).parents[3]
+    (tmp_path / "tests_of_buckets.py").write_text(Path(__file__).read_text())
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": f"{root}{os.pathsep}{tmp_path}"}
+    subprocess.run([sys.executable, "-c", PURE], check=True, env=environment, cwd=tmp_path)
+    np.testing.assert_array_equal(observed(), np.load(tmp_path / "pure.npy"))
