@@ -54,10 +54,8 @@ def setting(plan: BatchingPlan) -> str:
     if decision.method == "none":
         return f"set: continuous batching, first come, first served · max-num-seqs {decision.max_batch}"
     if decision.replicas:
-        bounds = " · ".join(
-            f"up to {one.hi} tokens: {n} replica{'s' * (n > 1)}"
-            for one, n in zip(decision.buckets, decision.replicas, strict=True)
-        )
+        pairs = zip(decision.buckets, decision.replicas, strict=True)
+        bounds = " · ".join(f"up to {one.hi} tokens: {n} replica{'s' * (n > 1)}" for one, n in pairs)
         return f"set: continuous batching, routed by prompt length · {bounds}"
     parts = [f"set: {decision.method}"]
     if decision.boundaries:
@@ -129,8 +127,9 @@ def _reasons(plan: BatchingPlan, width: int) -> Iterator[str]:
         rows.append(
             (
                 "cut points",
-                f"{why.exact.requests} requests at once, by deadline: {why.exact.late} late, "
-                f"{why.exact.makespan_s:.4g} s is the exact optimum; {shown}",
+                f"{why.exact.requests} requests at once: {why.exact.late_by_deadline} late at the exact optimum of "
+                f"batches by deadline, {why.exact.late_by_output} by output ({why.exact.order}: {why.exact.makespan_s:.4g} s); "
+                f"the rules: {shown}",
             )
         )
     if why.prediction is not None:
@@ -207,6 +206,8 @@ def _interval(figure: Figure | None) -> str:
 
 
 def _time(seconds: float) -> str:
+    if seconds >= 1000.0:
+        return f"{seconds:.0f} s"
     return f"{seconds * 1e3:.3g} ms" if seconds < 0.1 else f"{seconds:.3g} s"
 
 

@@ -91,8 +91,11 @@ class BoundaryWaste(Spec):
 
 
 class ExactBatches(Spec):
-    """The cut-point optimum beside the rules, on the requests of one server that it was asked for."""
+    """The best cut points beside the rules, on the requests of one server; exact among batches consecutive by a key."""
 
+    order: str  # deadline | output: the key under which fewer are late
+    late_by_deadline: int
+    late_by_output: int
     requests: int
     most: int
     late: int

@@ -10,7 +10,7 @@ from planners.batching.trials import Way
 from predictors.serving.buckets import BatchPolicy, batch_times
 from solvers.batches import ODBS_THRESHOLD, Batches, Schedule, cut_points, pack, serve_in_turn, windows
 from specs.batching import ExactBatches
-from specs.trace import FloatArray
+from specs.trace import FloatArray, IntArray
 
 DEADLINE_WEIGHT, OUTPUT_WEIGHT = 1.0, 0.5
 """a and b of SLO-ODBS's key, in 1/s and 1/token (code)."""
@@ -72,6 +72,7 @@ def _total(name: str) -> float:
 def exact(question: Question) -> ExactBatches | None:
     """The rules on a backlog beside the cut-point optimum, which sees the true outputs.
 
+    Exact among batches that are consecutive by deadline, and among those consecutive by output; the better counts.
     The backlog is the busiest stretch of one replica's share, all there at once, each request with the time it was
     given. None where requests have no deadlines: there is then nothing to be late for.
     """
@@ -81,14 +82,30 @@ def exact(question: Question) -> ExactBatches | None:
     rows = _busiest(question)
     most = min(EXACT_MOST, question.pool.limits.max_num_seqs)
     prompt, output, due = question.requests.prompt_tokens[rows], question.requests.output_tokens[rows], slack[rows]
-    order = np.argsort(due, kind="stable")
-    best = cut_points(order, _costs(question, prompt[order], output[order], most), due)
-    assert best is not None, "a batch of one is always allowed"
+    by_deadline, by_output = (_best_cuts(question, key, prompt, output, due, most) for key in (due, output))
+    first = (by_deadline.late, by_deadline.makespan_s) <= (by_output.late, by_output.makespan_s)
+    best = by_deadline if first else by_output
     rules = {name: _served(question, name, rows, prompt, output, due) for name in RULES}
     shown = {name: f"{one.late} late, {one.makespan_s:.4g} s" for name, one in rules.items()}
     return ExactBatches(
-        requests=len(rows), most=most, late=best.late, makespan_s=float(f"{best.makespan_s:.4g}"), rules=shown
+        order="deadline" if first else "output",
+        late_by_deadline=by_deadline.late,
+        late_by_output=by_output.late,
+        requests=len(rows),
+        most=most,
+        late=best.late,
+        makespan_s=float(f"{best.makespan_s:.4g}"),
+        rules=shown,
     )
+
+
+def _best_cuts(
+    question: Question, key: FloatArray, prompt: IntArray, output: IntArray, due: FloatArray, most: int
+) -> Schedule:
+    order = np.argsort(key, kind="stable")
+    found = cut_points(order, _costs(question, prompt[order], output[order], most), due)
+    assert found is not None, "a batch of one is always allowed"
+    return found
 
 
 def _busiest(question: Question) -> np.ndarray:

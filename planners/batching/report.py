@@ -12,7 +12,7 @@ import numpy as np
 from planners.batching.bucketing import SAFE, limits_of, shares, waste_by_rule
 from planners.batching.ordering import exact
 from planners.batching.question import Question
-from planners.batching.trials import Trial, attempt, found
+from planners.batching.trials import LOAD_MOST, Trial, attempt, found
 from predictors.deployment import evidence_of
 from predictors.serving import Measures, measure
 from predictors.slo import bounds_of
@@ -149,6 +149,8 @@ def _impossible(question: Question) -> int:
 
 def _headline(question: Question, choice: Choice) -> str:
     back_end = question.asked.back_end
+    if choice.is_plain and choice.plain_load >= LOAD_MOST:
+        return f"do not bucket: {_named(choice.plain)} holds {LOAD_MOST:g} × this load already, the most that is tried"
     if choice.is_plain:
         return (
             f"do not bucket: no other way holds more than the {choice.plain_load:.2f} × this load that "
