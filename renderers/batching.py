@@ -128,8 +128,8 @@ def _reasons(plan: BatchingPlan, width: int) -> Iterator[str]:
             (
                 "cut points",
                 f"{why.exact.requests} requests at once: {why.exact.late_by_deadline} late at the exact optimum of "
-                f"batches by deadline, {why.exact.late_by_output} by output ({why.exact.order}: {why.exact.makespan_s:.4g} s); "
-                f"the rules: {shown}",
+                f"batches by deadline, {why.exact.late_by_output} by output "
+                f"({why.exact.order}: {why.exact.makespan_s:.4g} s); the rules: {shown}",
             )
         )
     if why.prediction is not None:
