@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from specs.base import Document
+from specs.batching import BatchingPlan
 from specs.check import CheckReport
 from specs.cluster import Cluster
 from specs.cpi import CpiProfile
@@ -29,8 +30,8 @@ from specs.profile import LayerProfile
 from specs.workload import Workload
 
 KINDS: tuple[type[Document], ...] = (
-    Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
-    HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
+    Workload, Cluster, Deployment, ServingPlan, BatchingPlan, MemoryEstimate, ServingEstimate, CheckReport,
+    LayerProfile, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
 )  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",
