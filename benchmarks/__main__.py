@@ -24,6 +24,8 @@ NAMES = (
     "start-up",
     "drift",
     "layer-sum",
+    "bucketserve",
+    "uellm",
 )
 RESULTS = Path(__file__).parent / "results"
 
