@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from cli.plan_rightsizing import rightsizing
 from cli.plan_batching import batching
+from cli.plan_rightsizing import rightsizing
 from cli.plan_serving import serving
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -18,8 +18,7 @@ def plan() -> None:
 
 for command in (
     serving,
-    rightsizing,
     batching,
-    serving,
+    rightsizing,
 ):
     app.command()(command)
