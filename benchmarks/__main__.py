@@ -24,6 +24,7 @@ NAMES = (
     "start-up",
     "drift",
     "layer-sum",
+    "forecast",
     "bucketserve",
     "uellm",
 )

@@ -18,6 +18,7 @@ def plan() -> None:
 
 for command in (
     serving,
+    batching,
     rightsizing,
     batching,
     serving,

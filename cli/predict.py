@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from cli.predict_load import load
 from cli.predict_serving import memory, serving
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -17,5 +18,6 @@ def predict() -> None:
 for command in (
     memory,
     serving,
+    load,
 ):
     app.command()(command)

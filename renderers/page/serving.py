@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from renderers.page.parts import Chart, bound, chart, figure, line, number, section, table, terms
+from renderers.page.parts import Chart, Row, bound, chart, figure, line, number, section, table, terms
 from renderers.plan_table import headline, limits
 from specs.estimate import MemoryEstimate
 from specs.plan import Alternative, Percentiles, ServingPlan
@@ -122,7 +122,9 @@ def _what_if(plan: ServingPlan) -> str:
 
 def _memory(ledger: MemoryEstimate | None) -> Iterator[str]:
     for gpu in ledger.gpus if ledger else ():
-        rows = [(one.name, f"{one.gib:.2f}", f"{one.low_gib:.2f} – {one.high_gib:.2f}", one.basis) for one in gpu.items]
+        rows: list[Row] = [
+            (one.name, f"{one.gib:.2f}", f"{one.low_gib:.2f} – {one.high_gib:.2f}", one.basis) for one in gpu.items
+        ]
         rows.append(("used", f"{gpu.used_gib:.2f}", f"of {gpu.total_gib:.2f}", ""))
         role = "" if gpu.role == "mixed" else f", {gpu.role}"
         drawn = table(("", "GiB", "90 % interval", "basis"), rows, numbers=(1,))
