@@ -24,6 +24,8 @@ NAMES = (
     "start-up",
     "drift",
     "layer-sum",
+    "application-theory",
+    "cilantro",
 )
 RESULTS = Path(__file__).parent / "results"
 

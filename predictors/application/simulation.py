@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,28 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from predictors.application import kernel
+from predictors.application.closed_form import end_to_end_bounds, service_means
 from predictors.application.graph import FloatArray, Graph, IntArray
 from predictors.application.kernel import World, run_kernel
 from predictors.application.measures import Figures, batch_figures, exact_figures, histogram_figures
+from predictors.application.network import Network
 from predictors.application.stations import Queue, Station
 from specs.errors import InfeasibleError, InputError
 
 BATCHES = 20
-WARM_UP_BATCHES = 2
+FEWEST_WARM_UP_BATCHES = 2
+WARM_UP_RESPONSES = 3.0  # at least so many mean response times pass before anything is measured
 VISITS = 4_000_000  # simulated, unless the number of requests is given
 FEWEST_REQUESTS, MOST_REQUESTS = 2_000, 400_000
 MOST_VISITS_PER_REQUEST = 1_000_000
 MOST_VISITS_AT_ONCE = 20_000_000  # 1.8 GB of arrays
 OnProgress = Callable[[float, float, str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """A call graph with a station per service; ``arrival_cv``: of the gaps between requests, 1 is Poisson."""
-
-    graph: Graph
-    stations: tuple[Station, ...]
-    arrival_cv: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +46,7 @@ class Run:
     answer_s: FloatArray  # [requests] in order of arrival
     entry_of: IntArray  # [requests]
     requests: int
+    warm_up_requests: int
     most_in_flight: int
 
 
@@ -67,29 +63,38 @@ def simulate(
     seed: int = 0,
     on_progress: OnProgress = lambda done, total, what: None,
 ) -> Run:
-    """Run ``requests`` requests after a tenth as many to warm up, and others behind them until all are answered.
+    """Run ``requests`` requests after some to warm up, and others behind them until all are answered.
 
-    Twenty batches give the standard errors (batch means, std). Events are streamed: memory grows with the visits in
-    flight, not with the length of the run. InfeasibleError where a queue does not keep up; InputError for a graph in
-    which one request makes more than a million visits. Ours.
+    The warm-up is a tenth as many, or three mean responses where that is longer. Twenty batches give the standard
+    errors (batch means, std). Events are streamed: memory grows with the visits in flight, not with the length of the
+    run. InfeasibleError where a queue does not keep up; InputError for a graph in which one request makes more than a
+    million visits. Ours.
     """
     refuse_overload(network)
     _refuse_explosion(network.graph)
     total = max(requests or default_requests(network.graph), BATCHES)
     size = -(-total // BATCHES)
     arrivals = _Arrivals(network, seed)
-    feed = _Feed(_world(network, size * (BATCHES + WARM_UP_BATCHES)), seed)
+    unmeasured = _warm_up_batches(network, size)
+    feed = _Feed(_world(network, size * (BATCHES + unmeasured)), seed)
     measured: list[_Batch] = []
-    for batch in range(WARM_UP_BATCHES + BATCHES):
+    for batch in range(unmeasured + BATCHES):
         feed.take(*arrivals.next(size))
         found = feed.batch()
-        if batch >= WARM_UP_BATCHES:
+        if batch >= unmeasured:
             measured.append(found)
-            on_progress(batch + 1 - WARM_UP_BATCHES, BATCHES, "simulating requests")
-    entry_of = np.concatenate(arrivals.entries)[WARM_UP_BATCHES * size :]
+            on_progress(batch + 1 - unmeasured, BATCHES, "simulating requests")
+    entry_of = np.concatenate(arrivals.entries)[unmeasured * size :]
     while feed.world.counts[kernel.ANSWERED] < len(feed.world.answer_s):
-        feed.take(*arrivals.next(size))
+        feed.take(*arrivals.next(-(-size // 4)))
     return _collected(network, feed.world, measured, entry_of, size)
+
+
+def _warm_up_batches(network: Network, size: int) -> int:
+    """A tenth of the run, or more where responses are long against it."""
+    low, _ = end_to_end_bounds(network.graph, service_means(network))
+    needed = WARM_UP_RESPONSES * float(low.max() * network.graph.rate_per_s.sum())
+    return max(FEWEST_WARM_UP_BATCHES, math.ceil(needed / size))
 
 
 def refuse_overload(network: Network) -> None:
@@ -254,7 +259,7 @@ def _drawing(stations: tuple[Station, ...]) -> tuple[IntArray, FloatArray, Float
 
 
 def _collected(network: Network, w: World, batches: list[_Batch], entry_of: IntArray, size: int) -> Run:
-    answers = w.answer_s[WARM_UP_BATCHES * size :]
+    answers = w.answer_s[-BATCHES * size :]
     histogram: IntArray = np.asarray(sum(b.histogram.astype(np.int64) for b in batches))
     by_batch = [histogram_figures(b.histogram, b.response_s, b.visits, w.scale_s) for b in batches]
     visits = np.sum([b.visits for b in batches], axis=0)
@@ -273,5 +278,6 @@ def _collected(network: Network, w: World, batches: list[_Batch], entry_of: IntA
         answer_s=answers,
         entry_of=entry_of,
         requests=len(answers),
+        warm_up_requests=len(w.answer_s) - len(answers),
         most_in_flight=int(w.counts[kernel.PEAK]),
     )
