@@ -8,9 +8,8 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.line import Line, Result
-from predictors.application import network_of, simulate
+from predictors.application import Network, Run, network_of, simulate
 from predictors.application.closed_form import end_to_end_bounds, service_means
-from predictors.application.simulation import Network, Run
 from solvers.queues import (
     fork_join_mean_bounds,
     fork_join_two_mean,
