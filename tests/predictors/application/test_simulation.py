@@ -155,7 +155,8 @@ def test_more_replicas_are_never_slower(replicas: int, more: int, rate: float, s
     few = simulate(shop(replicas, rate), requests=20_000, seed=seed).all_entries
     many = simulate(shop(replicas + more, rate), requests=20_000, seed=seed).all_entries
     for quantity in QUANTITIES:
-        assert many.of(quantity)[0] <= few.of(quantity)[0] * 1.002
+        value, error = few.of(quantity)
+        assert many.of(quantity)[0] <= value + error  # faster arrivals at what follows may cost it a little
 
 
 @settings(max_examples=12, deadline=None)
@@ -164,7 +165,8 @@ def test_more_load_is_never_faster(rate: float, factor: float, seed: int) -> Non
     calm = simulate(shop(1, rate), requests=20_000, seed=seed).all_entries
     busy = simulate(shop(1, rate * factor), requests=20_000, seed=seed).all_entries
     for quantity in QUANTITIES:
-        assert busy.of(quantity)[0] >= calm.of(quantity)[0] * 0.998
+        value, error = calm.of(quantity)
+        assert busy.of(quantity)[0] >= value - error
 
 
 def test_the_same_seed_gives_the_same_run_and_another_another() -> None:
