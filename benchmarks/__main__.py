@@ -27,6 +27,8 @@ NAMES = (
     "forecast",
     "bucketserve",
     "uellm",
+    "application-theory",
+    "cilantro",
 )
 RESULTS = Path(__file__).parent / "results"
 

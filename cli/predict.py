@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.predict_load import load
+from cli.predict_application import application
 from cli.predict_serving import memory, serving
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -16,6 +17,7 @@ def predict() -> None:
 
 
 for command in (
+    application,
     memory,
     serving,
     load,
