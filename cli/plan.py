@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from cli.plan_modules import modules
 from cli.plan_placement import placement
 from cli.plan_serving import serving
 
@@ -18,5 +19,6 @@ def plan() -> None:
 for command in (
     serving,
     placement,
+    modules,
 ):
     app.command()(command)
