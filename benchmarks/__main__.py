@@ -24,6 +24,8 @@ NAMES = (
     "start-up",
     "drift",
     "layer-sum",
+    "cocoserve",
+    "layer-services",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -57,7 +57,8 @@ def _compared(plan: ModulesPlan) -> Iterator[str]:
     if plan.why is None:
         return
     heads = ("TTFT p99", "TPOT p99", "mean e2e")
-    yield f"  {'method':<16}{'GPUs':>6}{'USD/h':>8}{'attained':>10}{''.join(f'{one:>10}' for one in heads)}{'reacts':>9}"
+    columns = "".join(f"{one:>10}" for one in heads)
+    yield f"  {'method':<16}{'GPUs':>6}{'USD/h':>8}{'attained':>10}{columns}{'reacts':>9}"
     for one in plan.why.compared:
         yield _row(one)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from planners.modules.layouts import (
     weight_of,
 )
 from planners.modules.question import DETECT_S, GIB, Question, Unit
+from predictors.serving import StepSurface
 from predictors.step_time.slices import decode_s, prefill_s
 from solvers.allocation import marginal_allocation
 from specs.errors import InfeasibleError
@@ -50,6 +51,14 @@ class Ladder:
     rate: float
     steps: tuple[Step, ...]
     too_slow: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Climbed:
+    """A ladder and how many of its steps are taken."""
+
+    ladder: Ladder
+    count: int
 
 
 def ways(question: Question) -> Iterator[Way]:
@@ -218,7 +227,7 @@ def _way(question: Question, replicas: int, ladder: Ladder, count: int) -> Way:
     return Way(
         method="cocoserve", label=label, surface=surface, kv_tokens=tokens, replicas=replicas,
         gpus=gpus + replicas * whole * parallel.tp, share=gpus + replicas * extra * parallel.tp,
-        sustains_per_s=replicas * sustained(question, surface, tokens), detail=(ladder, count),
+        sustains_per_s=replicas * sustained(question, surface, tokens), detail=Climbed(ladder=ladder, count=count),
     )  # fmt: skip
 
 
@@ -240,14 +249,20 @@ def react_s(question: Question, now: Way, then: Way) -> float:
     """Seconds until the copies that the step needs serve: one sync, then copies one after another."""
     if then.replicas > now.replicas:
         return instance_react_s(question, now, then) + _copies_s(then, 0)
-    before = now.detail[1]  # type: ignore[index]
-    if then.detail[1] <= before:  # type: ignore[index]
+    before = climbed(now)[1]
+    if climbed(then)[1] <= before:
         return 0.0
     return DETECT_S + _copies_s(then, before)
 
 
+def climbed(way: Way) -> tuple[Ladder, int]:
+    """The ladder of a way, and how many of its steps it takes."""
+    assert isinstance(way.detail, Climbed)
+    return way.detail.ladder, way.detail.count
+
+
 def _copies_s(way: Way, before: int) -> float:
-    ladder, count = way.detail  # type: ignore[misc]
+    ladder, count = climbed(way)
     return sum(step.action.copy_ms for step in ladder.steps[before:count]) / 1e3
 
 
@@ -337,11 +352,8 @@ def figures(question: Question, layout: Layout) -> dict[str, float | str]:
     batch = min(max(1.0, kv_tokens(question, start) / (question.prompt_tokens + question.output_tokens)),
                 question.deployment.engine.max_num_seqs)  # fmt: skip
     found: dict[str, float | str] = {"batch": round(batch, 1)}
-    extra = sum(len(one.copies) for one in layout.layers)
-    for name, seconds in (
-        ("decode", lambda surface: decode_s(surface, batch, question.context)),
-        ("prompts", lambda surface: prefill_s(surface, question.prompt_tokens, 4.0)),
-    ):
+    extra = sum(len(one.copies | one.attention | one.feed_forward) for one in layout.layers)  # as if all were whole
+    for name, seconds in _steps(question, batch).items():
         now, then = (seconds(surface_of(question, one)) for one in (start, layout))
         found[f"{name}_step_ms"] = round(now * 1e3, 3)
         found[f"{name}_step_after_ms"] = round(then * 1e3, 3)
@@ -349,7 +361,15 @@ def figures(question: Question, layout: Layout) -> dict[str, float | str]:
     return found
 
 
-def _bound_s(question: Question, start: Layout, extra: int, seconds) -> float:  # type: ignore[no-untyped-def]
+def _steps(question: Question, batch: float) -> dict[str, Callable[[StepSurface], float]]:
+    """A decode step of a full batch, and a step of four prompts."""
+    return {
+        "decode": lambda surface: decode_s(surface, batch, question.context),
+        "prompts": lambda surface: prefill_s(surface, question.prompt_tokens, 4.0),
+    }
+
+
+def _bound_s(question: Question, start: Layout, extra: int, seconds: Callable[[StepSurface], float]) -> float:
     """The step with ``extra`` layer copies placed freely and without hops."""
     hosts = tuple(replace(start.home[0], name=f"ideal {n}") for n in range(8))
     by_copies = [

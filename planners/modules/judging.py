@@ -10,7 +10,7 @@ from predictors.deployment import Compiled, serve
 from predictors.layered import compile_layered
 from predictors.serving import StepSurface
 from predictors.serving.measures import Measures, measure
-from predictors.slo import bounds_of, request_bounds
+from predictors.slo import Bound, bounds_of, request_bounds
 from specs.errors import InfeasibleError
 from specs.modules import Method
 
@@ -66,11 +66,16 @@ def judge(question: Question, way: Way) -> Judged:
     missed = [one for one in bounds_of(question.workload.slo, found) if not one.holds]
     if not missed:
         return Judged(way=way, compiled=compiled, measures=found, breaks=None)
-    worst = max(missed, key=lambda one: one.bound / one.found if one.name == "attainment" else one.found / one.bound)
+    worst = max(missed, key=_factor)
     sign = "<" if worst.name == "attainment" else ">"
     return Judged(
         way=way, compiled=compiled, measures=found, breaks=f"{worst.name} {worst.found:.3g} {sign} {worst.bound:g}"
     )
+
+
+def _factor(one: Bound) -> float:
+    """By how much a bound is missed: attainment has to be above it, latencies below."""
+    return one.bound / max(one.found, 1e-9) if one.name == "attainment" else one.found / max(one.bound, 1e-9)
 
 
 def cheapest(question: Question, ways: Iterable[Way]) -> Judged | None:

@@ -116,13 +116,12 @@ def surface_of(question: Question, layout: Layout) -> StepSurface:
     Copies run beside each other, the fullest and slowest counts; hops are paid by the sub-batch that crosses.
     """
     cut = question.cut
-    counts: dict[tuple[object, ...], int] = {}
+    counts: dict[tuple[int, Layer], int] = {}
     for index, one in enumerate(layout.layers):
-        key = (cut.kind[index], one.main, one.copies, one.feed_forward, one.attention, one.kv)
-        counts[key] = counts.get(key, 0) + 1
+        counts[cut.kind[index], one] = counts.get((cut.kind[index], one), 0) + 1
     parts = [Part(surface=cut.head)]
-    for key, count in counts.items():
-        parts += _parts(question, layout, key, count)
+    for (kind, one), count in counts.items():
+        parts += _parts(question, layout, cut.layers[kind], one, count)
     like = cut.whole.surface
     total = added(parts, like, question.prompt_tokens)
     start, per_token = _hops(question, layout)
@@ -133,27 +132,21 @@ def surface_of(question: Question, layout: Layout) -> StepSurface:
     return total._replace(stages=len(layout.home), stage_share=float(sizes.max() / sizes.sum()))
 
 
-def _parts(question: Question, layout: Layout, key: tuple[object, ...], count: int) -> list[Part]:
-    kind, main, copies, feed_forward, attention, kv = key
-    surface = question.cut.layers[kind]  # type: ignore[index]
-    slow = 1.0 if main == HOME else layout.hosts[main].slowdown  # type: ignore[index]
+def _parts(question: Question, layout: Layout, surface: StepSurface, one: Layer, count: int) -> list[Part]:
+    """``count`` equal layers, whole or divided where only one half of them has copies."""
 
     def slowest(hosts: frozenset[int]) -> float:
-        return max([slow, *(layout.hosts[host].slowdown for host in hosts)])
+        mine = 1.0 if one.main == HOME else layout.hosts[one.main].slowdown
+        return max([mine, *(layout.hosts[host].slowdown for host in hosts)])
 
-    assert isinstance(copies, frozenset)
-    assert isinstance(feed_forward, frozenset)
-    assert isinstance(attention, frozenset)
-    if not feed_forward and not attention and kv is None:
-        return [Part(surface=surface, count=count, copies=1 + len(copies), slowdown=slowest(copies))]
-    around, inside = divided(question, surface)
-    both = copies | attention
-    on = slowest(both) if kv is None else layout.hosts[kv].slowdown  # type: ignore[index]
+    if not one.feed_forward and not one.attention and one.kv is None:
+        return [Part(surface=surface, count=count, copies=1 + len(one.copies), slowdown=slowest(one.copies))]
+    attention, feed_forward = divided(question, surface)
+    near, inside = one.copies | one.attention, one.copies | one.feed_forward
+    slow = slowest(near) if one.kv is None else layout.hosts[one.kv].slowdown
     return [
-        Part(surface=around, count=count, copies=1 + len(both), slowdown=on),
-        Part(
-            surface=inside, count=count, copies=1 + len(copies | feed_forward), slowdown=slowest(copies | feed_forward)
-        ),
+        Part(surface=attention, count=count, copies=1 + len(near), slowdown=slow),
+        Part(surface=feed_forward, count=count, copies=1 + len(inside), slowdown=slowest(inside)),
     ]
 
 

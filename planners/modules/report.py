@@ -8,12 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from planners.modules import cocoserve, services
-from planners.modules.cocoserve import Ladder
 from planners.modules.judging import Judged
 from planners.modules.question import COPY_START_S, DETECT_S, ENGINE_START_S, SERVICE_START_S, Question
 from predictors.estimate import expected_of, outlook_of
 from specs.deployment import DeploymentInPlan
-from specs.modules import Method, MethodResult, ModulesDecision, ModulesPlan, ModulesWhy
+from specs.modules import Method, MethodResult, ModulesDecision, ModulesPlan, ModulesWhy, Release
 from specs.plan import Evidence, Status
 from specs.stamping import stamped
 
@@ -81,7 +80,7 @@ def _decision(question: Question, name: Method, best: Judged) -> ModulesDecision
         usd_per_hour=None if cost is None else round(cost, 3),
     )  # fmt: skip
     if name == "cocoserve":
-        ladder, count = _ladder(best)
+        ladder, count = cocoserve.climbed(best.way)
         layout = ladder.steps[count - 1].layout if count else ladder.start
         by_layer = {str(index): 1 + len(one.copies) for index, one in enumerate(layout.layers) if one.copies}
         actions = tuple(step.action for step in ladder.steps[:count])
@@ -91,19 +90,12 @@ def _decision(question: Question, name: Method, best: Judged) -> ModulesDecision
     return decision
 
 
-def _ladder(judged: Judged) -> tuple[Ladder, int]:
-    detail = judged.way.detail
-    assert isinstance(detail, tuple)
-    ladder, count = detail
-    assert isinstance(ladder, Ladder)
-    return ladder, int(count)
-
-
 def _why(question: Question, results: tuple[MethodResult, ...], copies: Judged | None) -> ModulesWhy:
     notes = [*question.notes]
-    release, figures = (), dict[str, float | str]()
+    release: tuple[Release, ...] = ()
+    figures: dict[str, float | str] = {}
     if copies is not None:
-        ladder, count = _ladder(copies)
+        ladder, count = cocoserve.climbed(copies.way)
         layout = ladder.steps[count - 1].layout if count else ladder.start
         release = cocoserve.release(question, layout, ladder.steps[:count])
         figures = cocoserve.figures(question, layout)
@@ -113,7 +105,7 @@ def _why(question: Question, results: tuple[MethodResult, ...], copies: Judged |
             notes.append("no copy gains more than it costs on this load: CoCoServe is then the instances as they are")
     if any(one.usd_per_hour is not None for one in results):
         notes.append("idle memory of a GPU that others pay for is charged by its share of that GPU's memory")
-    return ModulesWhy(compared=results, release=tuple(release), figures=figures, notes=tuple(notes))
+    return ModulesWhy(compared=results, release=release, figures=figures, notes=tuple(notes))
 
 
 def _assumed() -> Evidence:

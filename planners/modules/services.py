@@ -38,12 +38,11 @@ class Groups:
 
 def ways(question: Question) -> Iterator[Way]:
     """From the deployed number of units up, the replicas that sustain most on them by marginal allocation."""
-    tp = question.deployment.parallel.tp
     fewest = question.deployment.replicas * question.deployment.parallel.pp
     for count in range(fewest, len(question.units) + 1):
         best: Way | None = None
         for replicas in allocations(question, count):
-            way = _way(question, replicas, count, tp)
+            way = on_units(question, replicas, count)
             if way is not None and (best is None or way.sustains_per_s > best.sustains_per_s):
                 best = way
         if best is not None:
@@ -102,9 +101,9 @@ def _weights(question: Question, span: tuple[int, int]) -> float:
     return float(question.memory.weights[span[0] : span[1] + 1].sum())
 
 
-def _way(question: Question, replicas: tuple[int, ...], units: int, tp: int) -> Way | None:
+def on_units(question: Question, replicas: tuple[int, ...], units: int) -> Way | None:
     """The services packed on ``units`` and timed; None where they do not fit."""
-    cuts = spans(question)
+    cuts, tp = spans(question), question.deployment.parallel.tp
     batch = float(min(64, question.deployment.engine.max_num_seqs))
     surfaces = [_group_surface(question, span, count) for span, count in zip(cuts, replicas, strict=True)]
     part_s = tuple(decode_s(surface, batch, question.context) for surface in surfaces)
