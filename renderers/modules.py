@@ -58,7 +58,7 @@ def _compared(plan: ModulesPlan) -> Iterator[str]:
         return
     heads = ("TTFT p99", "TPOT p99", "mean e2e")
     columns = "".join(f"{one:>10}" for one in heads)
-    yield f"  {'method':<16}{'GPUs':>6}{'USD/h':>8}{'attained':>10}{columns}{'reacts':>9}"
+    yield f"  {'method':<16}{'GPUs':>6}{'USD/h':>8}{'attained':>10}{columns}{'reacts':>8}"
     for one in plan.why.compared:
         yield _row(one)
 
@@ -69,7 +69,7 @@ def _row(one: MethodResult) -> str:
     react = "cannot" if one.react_s is None else "at once" if one.react_s == 0 else seconds(one.react_s)
     return (
         f"  {one.method:<16}{one.gpu_share:>6.2f}{cost:>8}{one.attainment:>10.2%}{seconds(one.ttft_p99_s):>10}"
-        f"{tpot:>10}{seconds(one.e2e_mean_s):>10}{react:>9}"
+        f"{tpot:>10}{seconds(one.e2e_mean_s):>10}{react:>8}"
     )
 
 

@@ -192,7 +192,7 @@ def _tried(
         order=order, op=op, module=module, first_layer=first, last_layer=last, source=layout.home[0].name,
         target=unit.name, gib=round((weights + moved_kv) / GIB, 3), copy_ms=round(copy_s * 1e3, 2),
         downtime_ms=round(pause * 1e3, 2), gain=round(gain, 4), undo=_undo(op, copy_s),
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     return Step(action=action, layout=new, rate=after, host=host)
 
 
