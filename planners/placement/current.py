@@ -48,8 +48,6 @@ def read_map(path: Path, layers: int, gpus: int) -> IntArray:
     """The GPU of each layer [L] of a Hugging Face device map, GPUs counted over the cluster's free ones."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}", cure="Name a device map in JSON.") from None
     except ValueError as error:
         raise InputError(f"{path}: is not JSON: {error}", cure="A device map is {module: GPU}.") from None
     if not isinstance(data, dict):

@@ -111,6 +111,8 @@ def read_question(
     )
     if least == "cost":
         _check_prices(offered.spec, cluster)
+    if current is not None and not current.is_file():
+        raise InputError(f"{current}: no such file", cure="Name the device map that is used now, in JSON.")
     inputs = {path.name: sha256(path) for path in (cluster, *workloads, *([current] if current else []))}
     for one in served:
         inputs |= one.load.inputs if one.load else {}
