@@ -23,6 +23,9 @@ def modules(
     horizon: Annotated[float, typer.Option(min=0.001, help="Seconds in which a copy must earn its time.")] = 600.0,
     step: Annotated[float, typer.Option(min=1.0, help="Multiple of the load that is to be reacted to.")] = 2.0,
     groups: Annotated[int, typer.Option(min=1, help="Layer services that the model is cut into.")] = 4,
+    hop_ms: Annotated[
+        float, typer.Option(min=0.0, help="What software adds to a crossing between devices; 0.05 is assumed.")
+    ] = 0.05,
     output: Output = None,
     write: Write = None,
     force: Force = False,
@@ -47,6 +50,7 @@ def modules(
             horizon_s=horizon,
             step=step,
             groups=groups,
+            hop_ms=hop_ms,
             seed=seed,
             on_progress=on_progress,
         )

@@ -27,6 +27,10 @@ class Hop:
         return self.start_s + tokens * self.s_per_token
 
 
+CROSSING_MS = 0.05
+"""What a serving program adds to a crossing between GPUs: launch and wait of a send and a receive. [assumed]
+
+With accelerate's hooks it is far more: UELLM's logs imply about 1.1 ms per crossing [calc, papers' notes §2]."""
 NO_HOP = Hop(start_s=0.0, s_per_token=0.0)
 
 
@@ -45,13 +49,18 @@ class Stretch:
     slowdown: float = 1.0
 
 
-def hop_between(model: ModelSpec, device: DeviceSpec, *, network_gbps: float | None = None) -> Hop:
-    """The hop over the device's own link, or over the network where ``network_gbps`` is given [std: α + β·n]."""
+def hop_between(
+    model: ModelSpec, device: DeviceSpec, *, network_gbps: float | None = None, software_s: float = 0.0
+) -> Hop:
+    """The hop over the device's own link, or over the network where ``network_gbps`` is given [std: α + β·n].
+
+    ``software_s``: what the program that serves adds to each crossing, on top of the link's own start.
+    """
     size = model.hidden * BYTES_PER_ELEMENT["bf16"]
     rate = None if network_gbps is None else network_gbps / 8
     near, far = (float(point_to_point_s(device, size * n, gb_per_s=rate)) for n in (1.0, 1001.0))
     slope = (far - near) / 1000
-    return Hop(start_s=near - slope, s_per_token=slope)
+    return Hop(start_s=near - slope + software_s, s_per_token=slope)
 
 
 def stretch_surface(stretch: Stretch, layers: int, prompt_tokens: float) -> StepSurface:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -76,7 +77,7 @@ def vllm_placement(plan: PlacementPlan) -> str:
     Raises `InputError` for a plan without a decision.
     """
     decision = _decision(plan)
-    blocks = [f"# {plan.metadata.name}: {plan.status.reason}"]
+    blocks = ["\n".join(_comment(f"{plan.metadata.name}: {plan.status.reason}"))]
     blocks += [_block(one, decision) for one in decision.deployments]
     return "\n\n".join(blocks)
 
@@ -93,12 +94,12 @@ def _block(deployment: DeploymentInPlan, decision: PlacementDecision) -> str:
     partition = deployment.labels["layer_partition"]
     spots = ", ".join(f"{one.pool} node {one.node} GPU {one.gpu} ({one.device})" for one in placed)
     nodes = {(one.pool, one.node) for one in placed}
-    lines = [f"# {deployment.model}: stages in order on {spots}"]
+    lines = _comment(f"{deployment.model}: stages in order on {spots}")
     environment = f"VLLM_PP_LAYER_PARTITION={partition}"
     if len(nodes) == 1:
         environment += f" CUDA_VISIBLE_DEVICES={','.join(str(one.gpu) for one in placed)}"
         return "\n".join([*lines, f"{environment} \\", command(deployment, deployment.parallel)])
-    lines.append("# the stages lie on several nodes: start a Ray cluster over them, with the nodes in this order")
+    lines += _comment("the stages lie on several nodes: start a Ray cluster over them, the nodes in this order")
     return "\n".join(
         [
             *lines,
@@ -106,6 +107,10 @@ def _block(deployment: DeploymentInPlan, decision: PlacementDecision) -> str:
             command(deployment, deployment.parallel) + " \\\n    --distributed-executor-backend ray",
         ]
     )
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, 98, initial_indent="# ", subsequent_indent="#   ")
 
 
 def _of_model(plan: PlacementPlan, model: str | None) -> tuple[PlacementDecision, Sequence[Placed]]:

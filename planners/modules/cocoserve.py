@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,17 +20,16 @@ from planners.modules.layouts import (
     weight_of,
 )
 from planners.modules.question import DETECT_S, GIB, Question, Unit
-from predictors.serving import StepSurface
-from predictors.step_time.slices import decode_s, prefill_s
-from solvers.allocation import marginal_allocation
+from predictors.step_time.slices import decode_s
 from specs.errors import InfeasibleError
-from specs.modules import Module, ModuleAction, Release
+from specs.modules import Module, ModuleAction
 
 MOST_STEPS = 24
 LEAST_GAIN = 0.005
 """Steps that gain less of the sustained rate are not worth a route of their own. [ours]"""
-SHRINK = 0.25
-"""A shrunk batch gives back this share of the KV. [ours]"""
+EVERY: frozenset[Module] = frozenset({"layers", "attention", "feed-forward", "kv"})
+STARTS: tuple[frozenset[Module], ...] = (EVERY, frozenset({"layers"}), frozenset({"attention"}))
+"""The densest first step can bar a better end (attention before whole layers), so ladders with fewer kinds compete."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +66,23 @@ def ways(question: Question) -> Iterator[Way]:
     parallel = question.deployment.parallel
     most = len(question.units) // parallel.pp
     for replicas in range(question.deployment.replicas, most + 1):
-        ladder = climb(question, replicas)
-        for count in range(len(ladder.steps) + 1):
-            found.append(_way(question, replicas, ladder, count))
+        for at, ladder in enumerate(climbs(question, replicas)):
+            first = 0 if at == 0 else 1  # without a step all ladders are the same
+            found += [_way(question, replicas, ladder, count) for count in range(first, len(ladder.steps) + 1)]
     yield from sorted(found, key=lambda way: (way.share, way.replicas))
 
 
-def climb(question: Question, replicas: int) -> Ladder:
+def climbs(question: Question, replicas: int) -> list[Ladder]:
+    """One ladder for every set of modules in `STARTS`, those that are alike left out."""
+    found: list[Ladder] = []
+    for allowed in STARTS:
+        ladder = climb(question, replicas, allowed)
+        if all(ladder.steps != other.steps for other in found):
+            found.append(ladder)
+    return found
+
+
+def climb(question: Question, replicas: int, allowed: frozenset[Module] = EVERY) -> Ladder:
     """Greedy by gain of the sustained rate per GiB, hosts with idle memory before free GPUs.
 
     A copy is taken when its seconds are at most horizon × gain [ours, papers' notes §7]. With several instances each
@@ -85,7 +94,7 @@ def climb(question: Question, replicas: int) -> Ladder:
     start, steps, slow = layout, list[Step](), list[str]()
     first = rate = sustained(question, surface_of(question, layout), kv_tokens(question, layout))
     while len(steps) < MOST_STEPS:
-        step = _best(question, layout, rate, len(steps) + 1, slow)
+        step = _best(question, layout, rate, len(steps) + 1, slow, allowed)
         if step is None:
             break
         steps.append(step)
@@ -105,7 +114,9 @@ def _hosts(question: Question, replicas: int) -> tuple[Unit, ...]:
     return tuple(found)
 
 
-def _best(question: Question, layout: Layout, rate: float, order: int, slow: list[str]) -> Step | None:
+def _best(
+    question: Question, layout: Layout, rate: float, order: int, slow: list[str], allowed: frozenset[Module]
+) -> Step | None:
     """The step with the most gain per GiB among those that gain more than their copy costs; idle hosts first."""
     for idle in (True, False):
         found: list[tuple[float, Step]] = []
@@ -113,6 +124,8 @@ def _best(question: Question, layout: Layout, rate: float, order: int, slow: lis
             if unit.idle is not idle:
                 continue
             for module, op, first, last in _proposals(question, layout, host):
+                if module not in allowed:
+                    continue
                 step = _tried(question, layout, rate, order, host, module, op, first, last, slow)
                 if step is not None:
                     found.append((step.action.gain / max(step.action.gib, 1e-6), step))
@@ -191,12 +204,13 @@ def _tried(
     action = ModuleAction(
         order=order, op=op, module=module, first_layer=first, last_layer=last, source=layout.home[0].name,
         target=unit.name, gib=round((weights + moved_kv) / GIB, 3), copy_ms=round(copy_s * 1e3, 2),
-        downtime_ms=round(pause * 1e3, 2), gain=round(gain, 4), undo=_undo(op, copy_s),
+        downtime_ms=round(pause * 1e3, 2), gain=round(gain, 4), undo=undo(op, copy_s),
     )  # fmt: skip
     return Step(action=action, layout=new, rate=after, host=host)
 
 
-def _undo(op: str, copy_s: float) -> str:
+def undo(op: str, copy_s: float) -> str:
+    """How a step is taken back."""
     if op == "replicate":
         return "route the sequences of the copy home as they end, then free it: nothing is copied"
     return f"copy back, {copy_s * 1e3:.3g} ms"
@@ -279,104 +293,3 @@ def refuse_slow_copies(question: Question) -> None:
             f"{question.horizon_s:g} s",
             cure="Plan for a longer --horizon, or give the cluster faster links.",
         )
-
-
-def release(question: Question, layout: Layout, steps: tuple[Step, ...]) -> tuple[Release, ...]:
-    """What is given back under memory pressure: KV to a neighbour, copies, a smaller batch, offloading. [ours, §7]"""
-    tokens, surface = kv_tokens(question, layout), surface_of(question, layout)
-    rate = sustained(question, surface, tokens)
-    rungs: list[tuple[str, float, float]] = []
-    for step in _kv_moves(question, layout, rate):
-        rungs.append((
-            f"migrate the KV of layers {step.action.first_layer}–{step.action.last_layer} to {step.action.target}",
-            step.action.gib, 1 - step.rate / rate,
-        ))  # fmt: skip
-    for step in reversed(steps):
-        one = step.action
-        before = at_home(question, layout.home, layout.hosts)
-        for other in steps:
-            if other is not step:
-                before = _again(before, other)
-        lost = 1 - sustained(question, surface_of(question, before), kv_tokens(question, before)) / rate
-        rungs.append(
-            (f"undo step {one.order}: {one.op} of {one.module} {one.first_layer}–{one.last_layer}", one.gib, lost)
-        )
-    freed = SHRINK * tokens * float(question.kv.sum()) / GIB
-    lost = 1 - sustained(question, surface, (1 - SHRINK) * tokens) / rate
-    rungs.append((f"shrink the batch by {SHRINK:.0%} of its KV", freed, lost))
-    pcie_s = freed * GIB / (question.device.links.pcie_gb_per_s * 1e9)
-    rungs.append((f"offload that KV to the host instead, {pcie_s:.2g} s over PCIe each way", freed, lost))
-    return tuple(
-        Release(order=at + 1, what=what, frees_gib=round(gib, 3), loses=round(max(loss, 0.0), 4))
-        for at, (what, gib, loss) in enumerate(rungs)
-    )
-
-
-def _kv_moves(question: Question, layout: Layout, rate: float) -> list[Step]:
-    """The KV of a quarter of the layers moved to the host with most room, if its loss is known."""
-    _, used = weight_of(question, layout)
-    rooms = [unit.room - float(held) for unit, held in zip(layout.hosts, used, strict=True)]
-    if not rooms or max(rooms) <= 0:
-        return []
-    host, last = int(np.argmax(rooms)), max(1, question.model.layers // 4)
-    new = changed(layout, 1, last, kv=host)
-    tokens = min(kv_tokens(question, new), kv_tokens(question, layout))
-    moved = float(question.kv[1 : last + 1].sum()) * tokens
-    if tokens <= 0:
-        return []
-    copy_s = question.copy_s(moved, layout.home[0], layout.hosts[host])
-    after = sustained(question, surface_of(question, new), tokens)
-    action = ModuleAction(
-        order=0, op="migrate", module="kv", first_layer=1, last_layer=last, source=layout.home[0].name,
-        target=layout.hosts[host].name, gib=round(moved / GIB, 3), copy_ms=round(copy_s * 1e3, 2),
-        downtime_ms=round(copy_s * 1e3, 2), gain=round(after / rate - 1, 4), undo=_undo("migrate", copy_s),
-    )  # fmt: skip
-    return [Step(action=action, layout=new, rate=after, host=host)]
-
-
-def _again(layout: Layout, step: Step) -> Layout:
-    one = step.action
-    name = {"layers": "copies", "feed-forward": "feed_forward", "attention": "attention", "kv": "kv"}[one.module]
-    value: object = frozenset({step.host})
-    if one.op == "migrate":
-        name, value = ("kv" if one.module == "kv" else "main"), step.host
-    return changed(layout, one.first_layer, one.last_layer, **{name: value})
-
-
-def figures(question: Question, layout: Layout) -> dict[str, float | str]:
-    """How much copies help a decode step and a step of prompts, now, as planned, and at best for as many copies.
-
-    The bound gives copies out one by one without hops, which is optimal as each layer's time is convex in them.
-    """
-    start = at_home(question, layout.home, layout.hosts)
-    batch = min(max(1.0, kv_tokens(question, start) / (question.prompt_tokens + question.output_tokens)),
-                question.deployment.engine.max_num_seqs)  # fmt: skip
-    found: dict[str, float | str] = {"batch": round(batch, 1)}
-    extra = sum(len(one.copies | one.attention | one.feed_forward) for one in layout.layers)  # as if all were whole
-    for name, seconds in _steps(question, batch).items():
-        now, then = (seconds(surface_of(question, one)) for one in (start, layout))
-        found[f"{name}_step_ms"] = round(now * 1e3, 3)
-        found[f"{name}_step_after_ms"] = round(then * 1e3, 3)
-        found[f"{name}_step_bound_ms"] = round(_bound_s(question, start, extra, seconds) * 1e3, 3)
-    return found
-
-
-def _steps(question: Question, batch: float) -> dict[str, Callable[[StepSurface], float]]:
-    """A decode step of a full batch, and a step of four prompts."""
-    return {
-        "decode": lambda surface: decode_s(surface, batch, question.context),
-        "prompts": lambda surface: prefill_s(surface, question.prompt_tokens, 4.0),
-    }
-
-
-def _bound_s(question: Question, start: Layout, extra: int, seconds: Callable[[StepSurface], float]) -> float:
-    """The step with ``extra`` layer copies placed freely and without hops."""
-    hosts = tuple(replace(start.home[0], name=f"ideal {n}") for n in range(8))
-    by_copies = [
-        seconds(surface_of(question, changed(replace(start, hosts=hosts), 0, question.model.layers - 1,
-                                             copies=frozenset(range(n)))))
-        for n in range(9)
-    ]  # fmt: skip
-    layers = question.model.layers
-    grants = marginal_allocation(lambda _, n: by_copies[n] / layers, [0] * layers, extra, most=[8] * layers)
-    return float(by_copies[0] - sum(one.gain for one in grants))

@@ -11,6 +11,7 @@ from planners.modules import cocoserve, instances, services
 from planners.modules.judging import Judged, Way, cheapest
 from planners.modules.question import OnProgress, Question, read_question
 from planners.modules.report import report
+from predictors.layered import CROSSING_MS
 from specs.modules import Method, ModulesPlan
 
 Asked = Literal["cocoserve", "layer-services", "whole-instance", "all"]
@@ -31,6 +32,7 @@ def plan(
     horizon_s: float = 600.0,
     step: float = 2.0,
     groups: int = 4,
+    hop_ms: float = CROSSING_MS,
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> ModulesPlan:
@@ -38,14 +40,15 @@ def plan(
 
     For each method the cheapest way that keeps the SLO, by simulation, and how long it takes to carry ``step`` × the
     load. ``method`` all decides for the cheapest that holds; whole instances are always judged, as the baseline.
-    ``horizon_s``: a copy must earn its time within it. ``groups``: layer services. Raises `InputError` for wrong
-    documents, `InfeasibleError` where the deployment or no copy fits. [ours, after CoCoServe (arXiv 2507.18006) and
-    arXiv 2507.18007; neither paper's equations are public here]
+    ``horizon_s``: a copy must earn its time within it. ``groups``: layer services. ``hop_ms``: what software adds to
+    every crossing between devices. Raises `InputError` for wrong documents, `InfeasibleError` where the deployment or
+    no copy fits. [ours, after CoCoServe (arXiv 2507.18006) and arXiv 2507.18007; neither paper's equations are public
+    here]
     """
     started = time.process_time()
     progress = on_progress or (lambda done, total, what: None)
     question = read_question(
-        deployment, cluster, workload, horizon_s=horizon_s, step=step, groups=groups, seed=seed
+        deployment, cluster, workload, horizon_s=horizon_s, step=step, groups=groups, hop_ms=hop_ms, seed=seed
     )  # fmt: skip
     if method == "cocoserve":
         cocoserve.refuse_slow_copies(question)

@@ -74,6 +74,7 @@ class Question:
     units: tuple[Unit, ...]  # free ones, in the order of use
     idle: tuple[Unit, ...]  # those of others, roomiest first
     horizon_s: float
+    hop_ms: float
     step: float
     groups: int
     seed: int
@@ -115,9 +116,10 @@ class Question:
 
     def hop(self, a: Unit, b: Unit) -> Hop:
         """Crossing of hidden states between two units."""
+        software_s = self.hop_ms / 1e3
         if a.node == b.node:
-            return hop_between(self.model, self.device)
-        return hop_between(self.model, self.device, network_gbps=self.network_gbps)
+            return hop_between(self.model, self.device, software_s=software_s)
+        return hop_between(self.model, self.device, network_gbps=self.network_gbps, software_s=software_s)
 
     def copy_s(self, size: float, a: Unit, b: Unit) -> float:
         """Seconds to copy ``size`` bytes between two units, its start included; infinite without a link."""
@@ -139,8 +141,16 @@ class Question:
 
 
 def read_question(
-    deployment: Path, cluster: Path, workload: Path, *, horizon_s: float, step: float, groups: int, seed: int
-) -> Question:
+    deployment: Path,
+    cluster: Path,
+    workload: Path,
+    *,
+    horizon_s: float,
+    step: float,
+    groups: int,
+    hop_ms: float,
+    seed: int,
+) -> Question:  # fmt: skip
     """Read the documents; raises `InputError` for what is wrong in them, `InfeasibleError` where nothing fits."""
     deployed, offered, asked = (
         read_document(deployment, Deployment), read_document(cluster, Cluster), read_document(workload, Workload)
@@ -175,7 +185,7 @@ def read_question(
         pool=pool, network_gbps=offered.spec.network_gbps, workload=asked.spec, requests=requests,
         closed_loop=closed_loop_of(asked.spec), load=load, cut=slices(model, device, spec, profile=profile),
         memory=layer_memory(model, spec), kv=kv_by_layer(model, spec, longest) / longest, units=units, idle=idle,
-        horizon_s=horizon_s, step=step, groups=min(groups, model.layers), seed=seed, inputs=inputs,
+        horizon_s=horizon_s, hop_ms=hop_ms, step=step, groups=min(groups, model.layers), seed=seed, inputs=inputs,
         notes=tuple(_notes(offered.spec, pool, device)),
     )  # fmt: skip
 

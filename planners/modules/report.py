@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from planners.modules import cocoserve, services
+from planners.modules import cocoserve, pressure, services
 from planners.modules.judging import Judged
 from planners.modules.question import COPY_START_S, DETECT_S, ENGINE_START_S, SERVICE_START_S, Question
 from predictors.estimate import expected_of, outlook_of
@@ -91,14 +91,18 @@ def _decision(question: Question, name: Method, best: Judged) -> ModulesDecision
 
 
 def _why(question: Question, results: tuple[MethodResult, ...], copies: Judged | None) -> ModulesWhy:
-    notes = [*question.notes]
+    notes = [
+        *question.notes,
+        f"a crossing costs its link and {question.hop_ms:g} ms of software (--hop-ms)",
+        "ways are judged at the expected step time, not at the upper end of its interval",
+    ]
     release: tuple[Release, ...] = ()
     figures: dict[str, float | str] = {}
     if copies is not None:
         ladder, count = cocoserve.climbed(copies.way)
         layout = ladder.steps[count - 1].layout if count else ladder.start
-        release = cocoserve.release(question, layout, ladder.steps[:count])
-        figures = cocoserve.figures(question, layout)
+        release = pressure.release(question, layout, ladder.steps[:count])
+        figures = pressure.figures(question, layout)
         if ladder.too_slow:
             notes.append(ladder.too_slow)
         if not ladder.steps:

@@ -117,14 +117,14 @@ class Bench:
         """The hop between two GPUs, each as (class, order of use); none before the first."""
         if before is None:
             return NO_HOP
-        device = self.classes[after[0]].device
+        device, software_s = self.classes[after[0]].device, self.question.crossing_ms / 1e3
         same = before[0] == after[0]
         if same and self.classes[before[0]].gpus[before[1]][0] == self.classes[after[0]].gpus[after[1]][0]:
-            return hop_between(self.served.model, device)
+            return hop_between(self.served.model, device, software_s=software_s)
         gbps = self.question.cluster.network_gbps
         if gbps <= 0:
             return Hop(start_s=np.inf, s_per_token=0.0)
-        return hop_between(self.served.model, device, network_gbps=gbps)
+        return hop_between(self.served.model, device, network_gbps=gbps, software_s=software_s)
 
     @cached_property
     def layer_s(self) -> FloatArray:

@@ -11,6 +11,7 @@ from planners.placement.question import OnProgress, Question, Served, in_flight,
 from planners.placement.refusals import refused_layers, stays_behind
 from planners.placement.report import report_layers
 from planners.placement.sharing import place_models
+from predictors.layered import CROSSING_MS
 from predictors.step_time.slices import decode_s, prefill_s
 from specs.base import Precision
 from specs.errors import InputError
@@ -34,6 +35,7 @@ def plan(
     output_tokens: int = 128,
     micro_batches: int = 4,
     most_gpus: int = 16,
+    crossing_ms: float = CROSSING_MS,
     weights: Precision | None = None,
     current: Path | None = None,
     seed: int = 0,
@@ -53,7 +55,7 @@ def plan(
     question = read_question(
         models, cluster, workloads=workloads, objective=objective, variant=variant, least=least, batch=batch,
         prompt_tokens=prompt_tokens, output_tokens=output_tokens, micro_batches=micro_batches, most_gpus=most_gpus,
-        weights=weights, current=current, seed=seed,
+        crossing_ms=crossing_ms, weights=weights, current=current, seed=seed,
     )  # fmt: skip
     if len(question.served) > 1:
         if current is not None:

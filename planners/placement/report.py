@@ -184,6 +184,11 @@ def _notes(bench: Bench) -> list[str]:
     free = int(chain.available.sum())
     if chain.most < min(free, bench.served.model.layers):
         notes.append(f"at most {chain.most} of the {free} free GPUs were looked at together (--most-gpus)")
+    if chain.most > 1:
+        notes.append(
+            f"a crossing costs its link and {question.crossing_ms:g} ms of software (--crossing-ms); accelerate's "
+            "hooks take about 1.1 ms, as UELLM's logs imply"
+        )
     if question.objective == "throughput":
         notes.append(
             f"a batch of {bench.batch} is cut into {question.micro_batches} that follow each other: the sum of all "

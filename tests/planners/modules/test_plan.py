@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from planners.modules import plan
-from planners.modules.cocoserve import climb, figures, refuse_slow_copies
+from planners.modules.cocoserve import climb, refuse_slow_copies
 from planners.modules.cocoserve import ways as copies
 from planners.modules.instances import ways as instances
 from planners.modules.judging import judge
 from planners.modules.layouts import at_home, changed, kv_tokens, surface_of, sustained, weight_of
+from planners.modules.pressure import figures
 from planners.modules.question import GIB, Question, read_question
 from planners.modules.services import allocations, spans
 from planners.modules.services import ways as services
@@ -61,8 +62,8 @@ def paths(folder: Path) -> tuple[Path, Path, Path]:
     return folder / "deployment.yaml", folder / "cluster.yaml", folder / "workload.yaml"
 
 
-def question(folder: Path, horizon_s: float = 600.0, groups: int = 4) -> Question:
-    return read_question(*paths(folder), horizon_s=horizon_s, step=2.0, groups=groups, seed=0)
+def question(folder: Path, horizon_s: float = 600.0, groups: int = 4, hop_ms: float = 0.05) -> Question:
+    return read_question(*paths(folder), horizon_s=horizon_s, step=2.0, groups=groups, hop_ms=hop_ms, seed=0)
 
 
 def edit(path: Path, old: str, new: str) -> None:

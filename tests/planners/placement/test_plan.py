@@ -53,7 +53,7 @@ def workload(folder: Path, name: str, model: str, rate: float = 0.5, ttft: float
 def bench(lab: Path, model: str, batch: int = 4, objective: PlacementObjective = "latency") -> Bench:
     question = read_question(
         [model], lab, workloads=(), objective=objective, variant="lr", least="gpus", batch=batch, prompt_tokens=512,
-        output_tokens=128, micro_batches=4, most_gpus=16, weights=None, current=None, seed=0,
+        output_tokens=128, micro_batches=4, most_gpus=16, crossing_ms=0.05, weights=None, current=None, seed=0,
     )  # fmt: skip
     return Bench(question, question.served[0], batch)
 
