@@ -130,7 +130,7 @@ def question(model: str, stages: int, idle: float, busy: float, rate: float, hop
         paths = [Path(folder) / name for name in ("deployment.yaml", "cluster.yaml", "workload.yaml")]
         for path, document in zip(paths, text.split("---\n"), strict=True):
             path.write_text(document)
-        return read_question(*paths, horizon_s=600.0, step=2.0, groups=4, hop_ms=hop_ms, seed=0)
+        return read_question(*paths, horizon_s=600.0, step=2.0, groups=4, hop_ms=hop_ms, confidence=0.5, seed=0)
 
 
 def _gains(model: str, stages: int) -> Iterator[dict[str, Any]]:

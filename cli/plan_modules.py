@@ -26,6 +26,9 @@ def modules(
     hop_ms: Annotated[
         float, typer.Option(min=0.0, help="What software adds to a crossing between devices; 0.05 is assumed.")
     ] = 0.05,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="Chance that the SLO holds, given the error of step times.")
+    ] = 0.8,
     output: Output = None,
     write: Write = None,
     force: Force = False,
@@ -51,6 +54,7 @@ def modules(
             step=step,
             groups=groups,
             hop_ms=hop_ms,
+            confidence=confidence,
             seed=seed,
             on_progress=on_progress,
         )

@@ -37,6 +37,9 @@ def placement(
     crossing_ms: Annotated[
         float, typer.Option(min=0.0, help="What software adds to a crossing: 0.05 assumed; about 1.1 with accelerate.")
     ] = 0.05,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="Chance that the SLOs of a workload hold, given the errors.")
+    ] = 0.8,
     weights: Annotated[
         Literal["fp8", "int8", "int4", "bf16"] | None, typer.Option(help="Precision of weights, else as published.")
     ] = None,
@@ -72,6 +75,7 @@ def placement(
             micro_batches=micro_batches,
             most_gpus=most_gpus,
             crossing_ms=crossing_ms,
+            confidence=confidence,
             weights=weights,
             current=current,
             seed=seed,

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+MOST_NODES = 100
+"""Nodes and not seconds, so that the same problem always ends in the same packing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class Packing:
 
 def cheapest_packing(
     size: FloatArray, load: FloatArray, patience: FloatArray, *, kind: IntArray, capacity: FloatArray,
-    cost: FloatArray, apart: tuple[tuple[int, int], ...] = (), most_load: float = 1.0, seconds: float = 5.0,
+    cost: FloatArray, apart: tuple[tuple[int, int], ...] = (), most_load: float = 1.0, nodes: int = MOST_NODES,
 ) -> Packing | None:  # fmt: skip
     """Put every item on one machine so that the machines used cost least.
 
@@ -36,10 +38,11 @@ def cheapest_packing(
     ``kind`` [M] the type of each machine, ``capacity`` and ``cost`` [K]. On every machine Σ size ≤ capacity, Σ load ≤
     ``most_load``, and each item i bears of the others Σ_{j≠i} load_j ≤ patience_i. Items of a pair in ``apart`` do
     not share. None where no packing exists. Greedy first (most loaded items first, cheapest increase), whose cost
-    bounds the integer programme (HiGHS) from above; after ``seconds`` the best known is returned with its gap. [ours]
+    bounds the integer programme (HiGHS) from above; after ``nodes`` of its tree the best known is returned with its
+    gap. [ours]
     """
     greedy = _greedy(size, load, patience, kind, capacity, cost, apart, most_load)
-    exact, bound = _programme(size, load, patience, kind, capacity, cost, apart, most_load, greedy, seconds)
+    exact, bound = _programme(size, load, patience, kind, capacity, cost, apart, most_load, greedy, nodes)
     if exact is not None:
         return Packing(machine=exact, cost=_cost(exact, kind, cost), bound=bound, method="integer programme")
     if greedy is None:
@@ -99,7 +102,7 @@ def _greedy(
 
 def _programme(
     size: FloatArray, load: FloatArray, patience: FloatArray, kind: IntArray, capacity: FloatArray, cost: FloatArray,
-    apart: tuple[tuple[int, int], ...], most_load: float, greedy: IntArray | None, seconds: float,
+    apart: tuple[tuple[int, int], ...], most_load: float, greedy: IntArray | None, nodes: int,
 ) -> tuple[IntArray | None, float]:  # fmt: skip
     """x[i, m] and y[m] binary: min Σ cost y under (1) one machine each, (2) size, (3) load, (4) patience, (5) apart."""
     from scipy.optimize import Bounds, LinearConstraint, milp
@@ -122,6 +125,7 @@ def _programme(
             most = float(load[:, k].sum())
             row = {int(x[j, m]): load[j, k] for j in range(items) if j != i}
             rows.append(({**row, int(x[i, m]): most}, -np.inf, most + float(max(patience[i, k], -most))))
+            rows.append(({int(x[i, m]): 1.0, int(y[m]): -1.0}, -np.inf, 0.0))  # follows from (2); tightens the bound
         for a, b in apart:
             rows.append(({int(x[a, m]): 1.0, int(x[b, m]): 1.0, int(y[m]): -1.0}, -np.inf, 0.0))  # (5)
         if m and kind[m] == kind[m - 1]:
@@ -137,7 +141,7 @@ def _programme(
     upper = np.concatenate([possible.ravel().astype(np.float64), np.ones(machines)])
     found = milp(
         weigh, integrality=np.ones(len(weigh), dtype=np.int64), bounds=Bounds(0, upper), constraints=limits,
-        options={"time_limit": seconds, "mip_rel_gap": 1e-6},
+        options={"node_limit": nodes, "mip_rel_gap": 1e-6},
     )  # fmt: skip
     bound = float(found.mip_dual_bound) if found.mip_dual_bound is not None else 0.0
     if found.x is None:

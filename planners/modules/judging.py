@@ -51,12 +51,18 @@ class Judged:
 
 
 def judge(question: Question, way: Way) -> Judged:
-    """Serve the load and name the bound that is missed most."""
+    """Serve the load at the upper end of the step time and name the bound that is missed most."""
     compiled = compile_layered(
         question.deployment, way.surface, max(way.kv_tokens, 0.0), question.cut, replicas=way.replicas
     )
     try:
-        run = serve(compiled, question.requests, closed_loop=question.closed_loop, seed=question.seed)
+        run = serve(
+            compiled,
+            question.requests,
+            closed_loop=question.closed_loop,
+            time_factor=question.upper,
+            seed=question.seed,
+        )
     except InfeasibleError as error:
         return Judged(way=way, compiled=compiled, measures=None, breaks=error.message)
     found = measure(

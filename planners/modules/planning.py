@@ -33,6 +33,7 @@ def plan(
     step: float = 2.0,
     groups: int = 4,
     hop_ms: float = CROSSING_MS,
+    confidence: float = 0.8,
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> ModulesPlan:
@@ -41,14 +42,15 @@ def plan(
     For each method the cheapest way that keeps the SLO, by simulation, and how long it takes to carry ``step`` × the
     load. ``method`` all decides for the cheapest that holds; whole instances are always judged, as the baseline.
     ``horizon_s``: a copy must earn its time within it. ``groups``: layer services. ``hop_ms``: what software adds to
-    every crossing between devices. Raises `InputError` for wrong documents, `InfeasibleError` where the deployment or
-    no copy fits. [ours, after CoCoServe (arXiv 2507.18006) and arXiv 2507.18007; neither paper's equations are public
-    here]
+    every crossing between devices. ``confidence`` (one-sided): the SLO is judged at that end of the step times. Raises
+    `InputError` for wrong documents, `InfeasibleError` where the deployment or no copy fits. [ours, after CoCoServe
+    (arXiv 2507.18006) and arXiv 2507.18007; neither paper's equations are public here]
     """
     started = time.process_time()
     progress = on_progress or (lambda done, total, what: None)
     question = read_question(
-        deployment, cluster, workload, horizon_s=horizon_s, step=step, groups=groups, hop_ms=hop_ms, seed=seed
+        deployment, cluster, workload, horizon_s=horizon_s, step=step, groups=groups, hop_ms=hop_ms,
+        confidence=confidence, seed=seed,
     )  # fmt: skip
     if method == "cocoserve":
         cocoserve.refuse_slow_copies(question)

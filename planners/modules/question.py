@@ -13,6 +13,7 @@ from predictors.layered import Hop, hop_between
 from predictors.memory.budget import ledger
 from predictors.memory.layers import LayerMemory, free_for_layers, kv_by_layer, layer_memory
 from predictors.serving import ClosedLoop, Requests
+from predictors.step_time.error import upper_end
 from predictors.step_time.slices import Slices, slices
 from predictors.workload import check_lengths, closed_loop_of, requests_of
 from profilers.importers.load import read_load
@@ -75,6 +76,7 @@ class Question:
     idle: tuple[Unit, ...]  # those of others, roomiest first
     horizon_s: float
     hop_ms: float
+    confidence: float
     step: float
     groups: int
     seed: int
@@ -90,6 +92,11 @@ class Question:
     def output_tokens(self) -> float:
         """Mean answer."""
         return float(self.requests.output_tokens.mean())
+
+    @property
+    def upper(self) -> float:
+        """What step times are multiplied with at their upper end for the confidence."""
+        return upper_end(self.cut.whole.relative_error, self.confidence)
 
     @property
     def context(self) -> float:
@@ -149,6 +156,7 @@ def read_question(
     step: float,
     groups: int,
     hop_ms: float,
+    confidence: float,
     seed: int,
 ) -> Question:  # fmt: skip
     """Read the documents; raises `InputError` for what is wrong in them, `InfeasibleError` where nothing fits."""
@@ -185,7 +193,8 @@ def read_question(
         pool=pool, network_gbps=offered.spec.network_gbps, workload=asked.spec, requests=requests,
         closed_loop=closed_loop_of(asked.spec), load=load, cut=slices(model, device, spec, profile=profile),
         memory=layer_memory(model, spec), kv=kv_by_layer(model, spec, longest) / longest, units=units, idle=idle,
-        horizon_s=horizon_s, hop_ms=hop_ms, step=step, groups=min(groups, model.layers), seed=seed, inputs=inputs,
+        horizon_s=horizon_s, hop_ms=hop_ms, confidence=confidence, step=step,
+        groups=min(groups, model.layers), seed=seed, inputs=inputs,
         notes=tuple(_notes(offered.spec, pool, device)),
     )  # fmt: skip
 

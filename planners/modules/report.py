@@ -94,7 +94,8 @@ def _why(question: Question, results: tuple[MethodResult, ...], copies: Judged |
     notes = [
         *question.notes,
         f"a crossing costs its link and {question.hop_ms:g} ms of software (--hop-ms)",
-        "ways are judged at the expected step time, not at the upper end of its interval",
+        f"ways are compared at {question.upper:.2f} × the expected step time, the end for {question.confidence:.0%} "
+        "confidence; `expected` is at the expected one",
     ]
     release: tuple[Release, ...] = ()
     figures: dict[str, float | str] = {}

@@ -14,10 +14,11 @@ from predictors.deployment import Compiled, compile_deployment, serve
 from predictors.serving import Requests
 from predictors.serving.measures import Measures, measure
 from predictors.slo import bounds_of, request_bounds
+from predictors.step_time.error import upper_end
 from predictors.workload import closed_loop_of
 from solvers.packing import Packing
 from specs.errors import InfeasibleError
-from specs.workload import WorkloadSpec
+from specs.workload import ClosedArrivals, WorkloadSpec
 
 KV_MARGIN = 1.25
 """KV is reserved for this much more than the most that a model alone held at once. [ours]"""
@@ -43,6 +44,7 @@ class Item:
     """One copy of a model with its share of the requests, on each class."""
 
     served: Served
+    workload: WorkloadSpec
     copy: int
     copies: int
     requests: Requests
@@ -52,18 +54,21 @@ class Item:
 def items_of(question: Question, served: Served, classes: Sequence[GpuClass]) -> list[Item] | str:
     """As many copies as let one of them keep its SLO alone on some class; a sentence where none does."""
     assert served.requests is not None
+    assert served.workload is not None
     most = sum(len(one.gpus) for one in classes)
     for copies in range(1, most + 1):
         if copies > len(served.requests):
             break
         share = thinned(served.requests, copies, 0)
-        alone = tuple(_alone(question, served, share, one) for one in classes)
+        workload = _divided(served.workload, copies)
+        alone = tuple(_alone(question, served, workload, share, one) for one in classes)
         if all(one.compiled is None for one in alone):
             return f"{served.model.name} fits no GPU whole: {alone[0].reason}"
         if any(one.patience >= 0 for one in alone):
             return [
                 Item(
                     served=served,
+                    workload=workload,
                     copy=copy,
                     copies=copies,
                     requests=thinned(served.requests, copies, copy),
@@ -74,24 +79,34 @@ def items_of(question: Question, served: Served, classes: Sequence[GpuClass]) ->
     return f"the SLO of {served.name} holds on no single GPU of the cluster, however its load is split"
 
 
-def _alone(question: Question, served: Served, requests: Requests, device_class: GpuClass) -> Alone:
-    assert served.workload is not None
+def _divided(workload: WorkloadSpec, copies: int) -> WorkloadSpec:
+    """A copy's share of the workload: of a closed loop its part of the clients, else the workload as it is."""
+    arrivals = workload.arrivals
+    if not isinstance(arrivals, ClosedArrivals):
+        return workload
+    clients = max(1, round(arrivals.concurrency / copies))
+    return workload.model_copy(update={"arrivals": arrivals.model_copy(update={"concurrency": clients})})
+
+
+def _alone(
+    question: Question, served: Served, workload: WorkloadSpec, requests: Requests, device_class: GpuClass
+) -> Alone:
     nowhere = Alone(compiled=None, size_gib=math.inf, busy=1.0, patience=-1.0)
     try:
         compiled = compile_deployment(
             served.model, device_class.device, question.deployment(served, device_class.device)
         )
-        measures, peak_blocks = measures_of(compiled, served.workload, requests, 1.0, question.seed)
+        measures, peak_blocks = measures_of(compiled, workload, requests, 1.0, question)
     except InfeasibleError as error:
         return replace(nowhere, reason=error.message)
     book = compiled.ledgers[0]
     kv = KV_MARGIN * peak_blocks * book.bytes_per_block
     ratios = [
         one.found / one.bound
-        for one in bounds_of(served.workload.slo, measures)
+        for one in bounds_of(workload.slo, measures)
         if one.name != "attainment" and np.isfinite(one.found)
     ]
-    kept = all(one.holds for one in bounds_of(served.workload.slo, measures))
+    kept = all(one.holds for one in bounds_of(workload.slo, measures))
     patience = min(1 / max(ratios, default=1e-3) - 1, MOST_BORNE)
     return Alone(
         compiled=compiled, size_gib=(book.used_bytes - max(0.0, book.kv_bytes) + kv) / GIB,
@@ -101,10 +116,12 @@ def _alone(question: Question, served: Served, requests: Requests, device_class:
 
 
 def measures_of(
-    compiled: Compiled, workload: WorkloadSpec, requests: Requests, slowdown: float, seed: int
+    compiled: Compiled, workload: WorkloadSpec, requests: Requests, slowdown: float, question: Question
 ) -> tuple[Measures, int]:
-    """Figures of the requests at a slowdown, and the most KV blocks held at once."""
-    run = serve(compiled, requests, closed_loop=closed_loop_of(workload), time_factor=slowdown, seed=seed)
+    """Figures of the requests at a slowdown and the step time's upper end, and the most KV blocks held at once."""
+    error, seed = max(one.relative_error for one in compiled.step_times), question.seed
+    factor = slowdown * upper_end(error, question.confidence)
+    run = serve(compiled, requests, closed_loop=closed_loop_of(workload), time_factor=factor, seed=seed)
     found = measure(run, request_bounds(workload), prompt_tokens=requests.prompt_tokens, resamples=0, seed=seed)
     return found, int(run.replicas.kv_blocks_max.max())
 

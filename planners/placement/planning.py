@@ -36,6 +36,7 @@ def plan(
     micro_batches: int = 4,
     most_gpus: int = 16,
     crossing_ms: float = CROSSING_MS,
+    confidence: float = 0.8,
     weights: Precision | None = None,
     current: Path | None = None,
     seed: int = 0,
@@ -55,7 +56,7 @@ def plan(
     question = read_question(
         models, cluster, workloads=workloads, objective=objective, variant=variant, least=least, batch=batch,
         prompt_tokens=prompt_tokens, output_tokens=output_tokens, micro_batches=micro_batches, most_gpus=most_gpus,
-        crossing_ms=crossing_ms, weights=weights, current=current, seed=seed,
+        crossing_ms=crossing_ms, confidence=confidence, weights=weights, current=current, seed=seed,
     )  # fmt: skip
     if len(question.served) > 1:
         if current is not None:

@@ -80,6 +80,7 @@ class Question:
     micro_batches: int
     most_gpus: int
     crossing_ms: float
+    confidence: float
     weights: Precision | None
     seed: int
     current: Path | None
@@ -99,7 +100,7 @@ class Question:
 def read_question(
     models: Sequence[str], cluster: Path, *, workloads: Sequence[Path], objective: PlacementObjective,
     variant: Variant, least: Resource, batch: int, prompt_tokens: int, output_tokens: int, micro_batches: int,
-    most_gpus: int, crossing_ms: float, weights: Precision | None, current: Path | None, seed: int,
+    most_gpus: int, crossing_ms: float, confidence: float, weights: Precision | None, current: Path | None, seed: int,
 ) -> Question:  # fmt: skip
     """Read the documents; raises `InputError` for what is wrong in them, or does not belong together."""
     offered = read_document(cluster, Cluster)
@@ -121,7 +122,7 @@ def read_question(
         name=f"{'+'.join(one.name for one in served)}-on-{offered.metadata.name}", served=served,
         cluster=offered.spec, classes=tuple(_classes(offered.spec, cluster.parent)), objective=objective,
         variant=variant, least=least, micro_batches=micro_batches, most_gpus=most_gpus,
-        crossing_ms=crossing_ms, weights=weights, seed=seed,
+        crossing_ms=crossing_ms, confidence=confidence, weights=weights, seed=seed,
         current=current, inputs=inputs, notes=tuple(link_notes(offered.spec, cluster.parent)),
     )  # fmt: skip
 

@@ -9,9 +9,14 @@ from planners.placement.current import judged
 from planners.placement.layers import SLACK, Bench, Choice, chosen, front_by_gpus
 from planners.placement.question import OnProgress
 from planners.placement.refusals import GIB, why
-from predictors.estimate import bounds_found, expected_of, outlook_of
+from predictors.deployment import serve
+from predictors.estimate import expected_of, outlook_of
 from predictors.layered import Stretch, compile_layered, stretch_surface
+from predictors.serving.measures import measure
+from predictors.slo import bounds_of, request_bounds
+from predictors.step_time.error import upper_end
 from predictors.step_time.slices import prefill_s
+from predictors.workload import closed_loop_of
 from solvers.chain_partition import Split
 from specs.base import Figure
 from specs.deployment import DeploymentInPlan, Parallel
@@ -121,7 +126,15 @@ def _expected(
     slowest = max(used, key=lambda index: bench.cuts[index].whole.relative_error)
     compiled = compile_layered(engine, surface, bench.kv_tokens(best.split), bench.cuts[slowest])
     outlook = outlook_of(compiled, served.workload, served.requests, bench.question.seed, on_progress)
-    bounds = bounds_found(served.workload, outlook)
+    run = serve(
+        compiled, served.requests, closed_loop=closed_loop_of(served.workload),
+        time_factor=upper_end(error, bench.question.confidence), seed=bench.question.seed,
+    )  # fmt: skip
+    upper = measure(
+        run, request_bounds(served.workload), prompt_tokens=served.requests.prompt_tokens, resamples=0,
+        seed=bench.question.seed,
+    )  # fmt: skip
+    bounds = bounds_of(served.workload.slo, upper)
     found = found.model_copy(
         update={"serving": {served.name: expected_of(outlook)}, "holds": {served.name: all(b.holds for b in bounds)}}
     )

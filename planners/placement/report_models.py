@@ -10,7 +10,7 @@ from dataclasses import replace
 from planners.placement.engines import Item, class_of, machines_of, total_gib
 from planners.placement.question import GpuClass, OnProgress, Question
 from predictors.deployment import Compiled, evidence_of
-from predictors.estimate import bounds_found, expected_of, outlook_of
+from predictors.estimate import expected_of, outlook_of
 from predictors.serving import scaled_surface
 from predictors.step_time.slices import decode_s, prefill_s
 from solvers.packing import Packing
@@ -29,16 +29,18 @@ from specs.stamping import stamped
 
 def report_models(
     question: Question, classes: Sequence[GpuClass], items: Sequence[Item], packing: Packing, slow: list[float],
-    started: float, on_progress: OnProgress,
+    kept: list[bool], started: float, on_progress: OnProgress,
 ) -> PlacementPlan:  # fmt: skip
-    """Write the plan of a packing; ``slow`` is how much longer each engine's steps take beside the others."""
+    """Write the plan of a packing; ``slow`` is how much longer each engine's steps take beside the others.
+
+    ``kept`` says whether each engine's SLO holds at the upper end of the step times.
+    """
     placed, deployments, serving, holds = [], [], dict[str, ServingExpected](), dict[str, bool]()
     evidence: list[Evidence] = []
     for at, item in enumerate(items):
         k = class_of(classes, items, packing, at)
-        compiled, workload = item.alone[k].compiled, item.served.workload
+        compiled, workload = item.alone[k].compiled, item.workload
         assert compiled is not None
-        assert workload is not None
         placed.append(_placed(classes, items, packing, at))
         deployments.append(_deployment(question, classes, items, packing, at))
         evidence += evidence_of(compiled)
@@ -46,7 +48,7 @@ def report_models(
         outlook = outlook_of(slowed, workload, item.requests, question.seed, on_progress)
         name = item.served.name if item.copies == 1 else f"{item.served.name} ({item.copy + 1} of {item.copies})"
         serving[name] = expected_of(outlook)
-        holds[name] = all(bound.holds for bound in bounds_found(workload, outlook))
+        holds[name] = kept[at]
     used = sorted({int(machine) for machine in packing.machine})
     machines = machines_of(classes, len(items))
     prices = [classes[machines[machine][0]].usd_per_hour for machine in used]

@@ -43,7 +43,7 @@ def place_models(question: Question, started: float, on_progress: OnProgress) ->
         slow, holds = _slowdowns(question, classes, items, packing)
         broken = [at for at, kept in enumerate(holds) if not kept]
         if not broken or round_ == ROUNDS - 1:
-            return report_models(question, classes, items, packing, slow, started, on_progress)
+            return report_models(question, classes, items, packing, slow, holds, started, on_progress)
         patience[broken] *= TIGHTER
     raise AssertionError("the last round reports")
 
@@ -87,10 +87,10 @@ def _slowdowns(
         if max(abs(a - b) for a, b in zip(slow, before, strict=True)) < 0.01:
             break
         for at, item in enumerate(items):
-            compiled, workload = item.alone[class_of(classes, items, packing, at)].compiled, item.served.workload
-            if compiled is None or workload is None or slow[at] == before[at]:
+            compiled, workload = item.alone[class_of(classes, items, packing, at)].compiled, item.workload
+            if compiled is None or slow[at] == before[at]:
                 continue
-            found, _ = measures_of(compiled, workload, item.requests, slow[at], question.seed)
+            found, _ = measures_of(compiled, workload, item.requests, slow[at], question)
             busy[at] = min(found.compute_utilization, 1.0)
             holds[at] = all(one.holds for one in bounds_of(workload.slo, found))
     return slow, holds

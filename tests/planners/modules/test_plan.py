@@ -63,7 +63,9 @@ def paths(folder: Path) -> tuple[Path, Path, Path]:
 
 
 def question(folder: Path, horizon_s: float = 600.0, groups: int = 4, hop_ms: float = 0.05) -> Question:
-    return read_question(*paths(folder), horizon_s=horizon_s, step=2.0, groups=groups, hop_ms=hop_ms, seed=0)
+    return read_question(
+        *paths(folder), horizon_s=horizon_s, step=2.0, groups=groups, hop_ms=hop_ms, confidence=0.8, seed=0
+    )
 
 
 def edit(path: Path, old: str, new: str) -> None:
