@@ -101,26 +101,40 @@ def best_splits(chain: Chain, weigh: Weigh = "sum", *, limit: float = math.inf) 
     )  # fmt: skip
 
 
-def pipelined_splits(chain: Chain, batches: int) -> tuple[FloatArray, dict[int, Split]]:
+@dataclass(frozen=True, kw_only=True)
+class Pipelined:
+    """The best pipeline of every multiset of devices: ``counts`` [S, C], ``value`` [S] (infinite: none fits)."""
+
+    counts: IntArray
+    value: FloatArray
+    limit: FloatArray  # [S] bound on every run under which the split of least sum is the best pipeline
+    _chain: Chain
+
+    def split(self, state: int) -> Split:
+        """The split behind ``value[state]``; ValueError where nothing fits."""
+        return best_splits(self._chain, "sum", limit=float(self.limit[state])).split(state)
+
+
+def pipelined_splits(chain: Chain, batches: int, *, tolerance: float = 0.0) -> Pipelined:
     """Least Σ runs + (batches − 1) · slowest run for every multiset of devices [std: a pipeline of equal batches].
 
-    Exact: for every bound on the slowest run the least sum is found, from no bound downwards; only splits that no
-    other beats in both can be best. Returns the values [S] and the split of each multiset that has one.
+    For every bound on the slowest run the least sum is found, from no bound downwards; only splits that no other beats
+    in both can be best. Exact without ``tolerance``; with it, bounds within that ratio of each other count as one, and
+    values are at most that much above the least.
     """
     lowest = best_splits(chain, "slowest").value
-    limit, best, splits = math.inf, np.full(len(lowest), np.inf), dict[int, Split]()
+    limit, best, at = math.inf, np.full(len(lowest), np.inf), np.full(len(lowest), np.inf)
     while True:
         front = best_splits(chain, "sum", limit=limit)
-        slowest = front._tables[3][:, :, -1]
-        row, column = np.arange(len(best)), front._tables[2][:, :, -1].argmin(axis=1)
-        peak = np.where(np.isfinite(front.value), slowest[row, column], -np.inf)
+        slowest, ends = front._tables[3][:, :, -1], front._tables[2][:, :, -1]
+        peak = np.where(ends <= front.value[:, None], slowest, np.inf).min(axis=1)
         total = front.value + (batches - 1) * np.where(np.isfinite(peak), peak, 0.0)
-        for state in np.flatnonzero(total < best):
-            best[state], splits[int(state)] = total[state], front.split(int(state))
-        open_ = np.isfinite(front.value) & (front.value + (batches - 1) * lowest < best * (1 - 1e-12))
+        better = total < best
+        best[better], at[better] = total[better], limit
+        open_ = np.isfinite(front.value) & (front.value + (batches - 1) * lowest < best * (1 - max(tolerance, 1e-12)))
         if not open_.any():
-            return best, splits
-        limit = math.nextafter(float(peak[open_].max()), -math.inf) * (1 - 1e-12)
+            return Pipelined(counts=front.counts, value=best, limit=at, _chain=chain)
+        limit = float(peak[open_].max()) * (1 - max(tolerance, 1e-12))
 
 
 def most_devices(classes: int, units: int, available: IntArray, asked: int) -> int:

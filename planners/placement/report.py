@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from planners.placement.current import judged
-from planners.placement.layers import SLACK, Bench, Choice, chosen, front_by_gpus
+from planners.placement.layers import SLACK, TOLERANCE, Bench, Choice, chosen, front_by_gpus
 from planners.placement.question import OnProgress
 from planners.placement.refusals import GIB, why
 from predictors.deployment import serve
@@ -41,14 +41,17 @@ def report_layers(
         f"{VARIANTS[question.variant]}: {best.value_s:.3g} s for a batch of {bench.batch}, exact over {count} sets of "
         f"GPUs that fit"
     )
+    exact = question.objective == "latency"
+    if not exact:
+        reason += f", to within {TOLERANCE:.1%}"
     missed = [name for name, holds in expected.holds.items() if not holds]
     if missed:
         notes.append(f"the SLO of {', '.join(missed)} is not kept; more copies of the placement would share its load")
     return PlacementPlan(
         metadata=stamped(question.name, question.inputs),
         status=Status(
-            outcome="optimal", reason=reason,
-            solver={"method": "dynamic programming", "evaluated": count, "gap": 0.0,
+            outcome="optimal" if exact else "feasible", reason=reason,
+            solver={"method": "dynamic programming", "evaluated": count, "gap": 0.0 if exact else TOLERANCE,
                     "seconds": round(time.process_time() - started, 2)},
         ),
         valid="while the batch, lengths and free GPUs stay as they were given",

@@ -63,20 +63,30 @@ def test_each_multiset_of_devices_has_the_split_that_brute_force_finds(seed: int
     chain = drawn(seed, units, classes)
     found = list(every_split(chain))
     sums, slowest = best_splits(chain, "sum"), best_splits(chain, "slowest")
-    pipelined, splits = pipelined_splits(chain, 4)
+    pipelined = pipelined_splits(chain, 4)
     for state, counts in enumerate(sums.counts.tolist()):
         used = tuple(counts)
         if not any(used):
             continue
         assert sums.value[state] == pytest.approx(least(found, used, 1))
         assert slowest.value[state] == pytest.approx(least(found, used, None))
-        assert pipelined[state] == pytest.approx(least(found, used, 4))
-        if math.isfinite(pipelined[state]):
-            valid(chain, splits[state], used)
-            assert splits[state].total + 3 * splits[state].slowest == pytest.approx(pipelined[state])
+        assert pipelined.value[state] == pytest.approx(least(found, used, 4))
+        if math.isfinite(pipelined.value[state]):
+            split = pipelined.split(state)
+            valid(chain, split, used)
+            assert split.total + 3 * split.slowest == pytest.approx(pipelined.value[state])
             valid(chain, sums.split(state), used)
             assert sums.split(state).total == pytest.approx(sums.value[state])
             assert slowest.split(state).slowest == pytest.approx(slowest.value[state])
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_a_tolerance_is_kept(seed: int) -> None:
+    chain = drawn(seed, 7, 2)
+    exact, near = pipelined_splits(chain, 4).value, pipelined_splits(chain, 4, tolerance=0.05).value
+    assert (near[1:] <= exact[1:] * 1.05 + 1e-9).all()
+    assert (near[1:] >= exact[1:] - 1e-9).all()
 
 
 def valid(chain: Chain, split: Split, used: tuple[int, ...]) -> None:
