@@ -62,7 +62,7 @@ def _result(question: Question, one: Judged, react_s: float | None) -> MethodRes
 
 
 def _reason(question: Question, name: Method, best: Judged, found: Mapping[Method, Judged]) -> str:
-    text = f"{best.way.label} keeps the SLO with {best.way.share:.2f} GPUs"
+    text = f"the SLO is kept by {best.way.label}, {best.way.share:.2f} GPUs"
     others = [f"{other} needs {one.way.share:.2f}" if one.holds else f"{other} does not ({one.breaks})"
               for other, one in found.items() if other != name]  # fmt: skip
     return text + (f"; {', '.join(others)}" if others else "")

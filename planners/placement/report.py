@@ -37,13 +37,12 @@ def report_layers(
     told = why(bench)
     notes = [*told.notes, *_notes(bench)]
     count = len(choices)
-    reason = (
-        f"{VARIANTS[question.variant]}: {best.value_s:.3g} s for a batch of {bench.batch}, exact over {count} sets of "
-        f"GPUs that fit"
-    )
     exact = question.objective == "latency"
-    if not exact:
-        reason += f", to within {TOLERANCE:.1%}"
+    proof = "exact" if exact else f"within {TOLERANCE:.1%} of the least"
+    reason = (
+        f"{VARIANTS[question.variant]}: {best.value_s:.3g} s for a batch of {bench.batch}, {proof} over {count} sets "
+        "of GPUs that fit"
+    )
     missed = [name for name, holds in expected.holds.items() if not holds]
     if missed:
         notes.append(f"the SLO of {', '.join(missed)} is not kept; more copies of the placement would share its load")
@@ -117,7 +116,7 @@ def _expected(
     prefill, decode = bench.seconds(surface)
     if served.workload is not None:
         prefill = prefill_s(surface, served.prompt_tokens)
-    rate = bench.micro_batch * served.output_tokens / (prefill + served.output_tokens * decode)
+    rate = bench.batch * served.output_tokens / best.value_s
     found = PlacementExpected(
         request_s=_figure(best.value_s, error), prefill_s=_figure(prefill, error), decode_step_s=_figure(decode, error),
         tokens_per_s=None if served.workload else _figure(rate, error),

@@ -242,3 +242,13 @@ def test_models_that_share_need_workloads(lab: Path, tmp_path: Path) -> None:
         plan(["qwen2.5-0.5b"], lab, workloads=[workload(tmp_path, "w", "llama-3.2-1b")])
     with pytest.raises(InputError, match="given twice"):
         plan(["qwen2.5-0.5b", "qwen2.5-0.5b"], lab)
+
+
+@pytest.mark.parametrize("objective", ["latency", "throughput"])
+def test_the_rate_is_a_batch_over_its_time(lab: Path, objective: PlacementObjective) -> None:
+    found = plan(["llama-3.1-70b"], lab, batch=16, output_tokens=64, objective=objective)
+    assert found.expected is not None
+    assert found.expected.tokens_per_s is not None
+    assert found.expected.request_s is not None
+    assert found.expected.tokens_per_s.value == pytest.approx(16 * 64 / found.expected.request_s.value, rel=1e-3)
+    assert found.status.outcome == ("optimal" if objective == "latency" else "feasible")
