@@ -30,7 +30,7 @@ class Hop:
 CROSSING_MS = 0.05
 """What a serving program adds to a crossing between GPUs: launch and wait of a send and a receive. [assumed]
 
-With accelerate's hooks it is far more: UELLM's logs imply about 1.1 ms per crossing [calc, papers' notes §2]."""
+With accelerate's hooks it is far more: UELLM's logs imply about 1.1 ms per crossing [calc: UELLM's public logs]."""
 NO_HOP = Hop(start_s=0.0, s_per_token=0.0)
 
 

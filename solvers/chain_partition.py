@@ -79,7 +79,7 @@ def best_splits(chain: Chain, weigh: Weigh = "sum", *, limit: float = math.inf) 
     """Best split for every multiset of devices: least ``sum`` of costs, or least ``slowest`` run.
 
     f[u, c, i] = min over j < i that fits and c' of f[u − e_c, c', j] ∘ (τ_{c'c} + cost(j…i, c)), ∘ being + or max, in
-    O(Π(n_c + 1) · C² · L²) [ours, the dynamic programme of papers' HELR made exact for classes of equal devices].
+    O(Π(n_c + 1) · C² · L²) [ours, after UELLM's HELR, exact for classes of equal devices].
     ``limit`` bounds every run's cost. Ties of a sum go to the smaller slowest run.
     """
     counts, before = _states(chain)

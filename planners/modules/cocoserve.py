@@ -85,7 +85,7 @@ def climbs(question: Question, replicas: int) -> list[Ladder]:
 def climb(question: Question, replicas: int, allowed: frozenset[Module] = EVERY) -> Ladder:
     """Greedy by gain of the sustained rate per GiB, hosts with idle memory before free GPUs.
 
-    A copy is taken when its seconds are at most horizon × gain [ours, papers' notes §7]. With several instances each
+    A copy is taken when its seconds are at most horizon × gain [ours]. With several instances each
     has an equal share of the hosts, and does the same steps.
     """
     stages = question.deployment.parallel.pp

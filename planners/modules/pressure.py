@@ -20,7 +20,7 @@ SHRINK = 0.25
 
 
 def release(question: Question, layout: Layout, steps: tuple[Step, ...]) -> tuple[Release, ...]:
-    """What is given back under memory pressure: KV to a neighbour, copies, a smaller batch, offloading. [ours, §7]"""
+    """What is given back under memory pressure: KV to a neighbour, copies, a smaller batch, offloading. [ours]"""
     tokens, surface = kv_tokens(question, layout), surface_of(question, layout)
     rate = sustained(question, surface, tokens)
     rungs: list[tuple[str, float, float]] = []

@@ -45,10 +45,10 @@ def test_layers_weigh_what_the_replica_weighs(model: str) -> None:
     assert free_for_layers(spec, device, deployment(model)) > 0
 
 
-def test_a_13b_layer_and_its_kv_are_those_of_the_papers_notes() -> None:
+def test_a_13b_layer_and_its_kv_weigh_what_its_shapes_say() -> None:
     spec = find_model("llama-2-13b")
     memory = layer_memory(spec, deployment("llama-2-13b"))
-    assert memory.layers[1] == pytest.approx(634e6, rel=0.005)  # 4h² + 3hf at 16 bits, papers.md §7
+    assert memory.layers[1] == pytest.approx(634e6, rel=0.005)  # 4h² + 3hf at 16 bits [calc]
     assert memory.attention[1] / 4 == pytest.approx(52.4e6, rel=0.005)
     assert memory.feed_forward[1] / 3 == pytest.approx(141.6e6, rel=0.005)
     assert kv_by_layer(spec, deployment("llama-2-13b"), 1.0).sum() == 819_200
