@@ -29,6 +29,8 @@ NAMES = (
     "uellm",
     "application-theory",
     "cilantro",
+    "cocoserve",
+    "layer-services",
 )
 RESULTS = Path(__file__).parent / "results"
 

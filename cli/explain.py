@@ -14,6 +14,8 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 EXPLAINERS: dict[str, str] = {
     "RightsizingPlan": "renderers.rightsizing",
     "BatchingPlan": "renderers.batching",
+    "ModulesPlan": "renderers.modules",
+    "PlacementPlan": "renderers.placement",
     "ServingPlan": "renderers.explain",
 }
 

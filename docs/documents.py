@@ -26,6 +26,8 @@ from specs.experts import ExpertProfile
 from specs.gpu import GpuProfile
 from specs.host import HostProfile
 from specs.model import Model
+from specs.modules import ModulesPlan
+from specs.placement import PlacementPlan
 from specs.plan import ServingPlan
 from specs.prediction import ServingEstimate
 from specs.profile import LayerProfile
@@ -37,6 +39,9 @@ KINDS: tuple[type[Document], ...] = (
     Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
     HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
     Application, ServiceProfile, ApplicationEstimate,
+    Workload, Cluster, Deployment, ServingPlan, PlacementPlan, ModulesPlan, MemoryEstimate, ServingEstimate,
+    CheckReport, LayerProfile, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport,
+    Device, Model,
 )  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",

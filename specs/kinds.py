@@ -25,6 +25,8 @@ PROFILE_KINDS: dict[str, str] = {
 PLAN_KINDS: dict[str, str] = {
     "RightsizingPlan": "specs.rightsizing",
     "BatchingPlan": "specs.batching",
+    "ModulesPlan": "specs.modules",
+    "PlacementPlan": "specs.placement",
     "ServingPlan": "specs.plan",
 }
 """Each kind of plan and the module of its model."""
