@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from cli.plan_rightsizing import rightsizing
 from cli.plan_batching import batching
 from cli.plan_modules import modules
 from cli.plan_placement import placement
+from cli.plan_rightsizing import rightsizing
 from cli.plan_serving import serving
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -22,8 +22,6 @@ for command in (
     serving,
     batching,
     rightsizing,
-    batching,
-    serving,
     placement,
     modules,
 ):
