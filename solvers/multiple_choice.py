@@ -71,7 +71,8 @@ def _cheapest_at(losses: FloatArray, costs: FloatArray, price: float) -> npt.NDA
     priced = losses + price * costs
     best = priced.min(axis=1, keepdims=True)
     tied = np.isclose(priced, best, rtol=1e-12, atol=1e-15)
-    return np.where(tied, costs, np.inf).argmin(axis=1)
+    picked: npt.NDArray[np.int64] = np.where(tied, costs, np.inf).argmin(axis=1)
+    return picked
 
 
 def _dual(losses: FloatArray, costs: FloatArray, price: float, budget: float) -> float:

@@ -11,6 +11,7 @@ from predictors.serving.arrivals import (
     synthesize,
     uniform_lengths,
 )
+from predictors.serving.control import Control, Window
 from predictors.serving.engine import (
     ClosedLoop,
     EarlyStop,
@@ -27,6 +28,7 @@ from predictors.serving.surface import StepSurface, check_surface, scaled_surfac
 
 __all__ = [
     "ClosedLoop",
+    "Control",
     "Distribution",
     "EarlyStop",
     "EngineLimits",
@@ -40,6 +42,7 @@ __all__ = [
     "Speculative",
     "StepSurface",
     "Transfer",
+    "Window",
     "attained",
     "check_surface",
     "constant_lengths",

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from predictors.serving import state
+from predictors.serving.control import Control, run_controlled
 from predictors.serving.engine import (
     ClosedLoop,
     EarlyStop,
@@ -105,14 +106,16 @@ def simulate(
     speculative: Speculative | None = None,
     patience: Patience | None = None,
     early_stop: EarlyStop | None = None,
+    control: Control | None = None,
     seed: int = 0,
 ) -> Run:
     """Serve the requests on one pool of mixed replicas, or on (prefill pool, decode pool).
 
     With separate pools the first token comes from the prefill replica; the KV transfer and the wait for the decode
-    replica lie in the gap to the second. ``single-queue`` keeps all waiting requests at the router. The seed draws
-    the accepted draft tokens only. Raises InputError and InfeasibleError before the run (``check_requests``,
-    ``check_fit``, ``check_surface``). Ours, after the scheduler of vLLM v1.
+    replica lie in the gap to the second. ``single-queue`` keeps all waiting requests at the router. ``control`` changes
+    the step times while the run goes on. The seed draws the accepted draft tokens only. Raises InputError and
+    InfeasibleError before the run (``check_requests``, ``check_fit``, ``check_surface``). Ours, after the scheduler of
+    vLLM v1.
     """
     roles = pools if isinstance(pools, tuple) else (pools,)
     check_requests(requests)
@@ -127,7 +130,10 @@ def simulate(
     stop = early_stop or EarlyStop()
     world = _world(requests, roles, router, speculative, stop, seed)
     _set_policies(world, closed_loop, transfer or Transfer(), patience or Patience(), stop)
-    run_kernel(world)
+    if control is None:
+        run_kernel(world)
+    else:
+        run_controlled(world, control)
     return _collect(world)
 
 
@@ -288,6 +294,7 @@ def _set_policies(
     shared = options["router"] == state.SINGLE_QUEUE
     options["coupled"] = closed is not None or separate > 0 or shared or bool((replicas["lanes"] > 1).any())
     options["max_waiting"] = FOREVER if patience.max_waiting is None else patience.max_waiting
+    options["pause_s"] = np.inf
     options["queue_timeout_s"] = np.inf if patience.queue_timeout_s is None else patience.queue_timeout_s
     options["abort_s"] = np.inf if patience.abort_s is None else patience.abort_s
     options["allowed_misses"] = stop.allowed_misses
