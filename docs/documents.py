@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from specs.accuracy import AccuracyTable
 from specs.base import Document
+from specs.brownout import BrownoutPlan
 from specs.check import CheckReport
 from specs.cluster import Cluster
 from specs.cpi import CpiProfile
@@ -30,7 +32,8 @@ from specs.workload import Workload
 
 KINDS: tuple[type[Document], ...] = (
     Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
-    HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
+    BrownoutPlan, AccuracyTable, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport,
+    Device, Model,
 )  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",

@@ -23,7 +23,7 @@ from predictors.serving.engine import (
     Transfer,
 )
 from predictors.serving.measures import Distribution, Estimate, Measures, attained, measure
-from predictors.serving.simulation import ReplicaTotals, Run, simulate
+from predictors.serving.simulation import ReplicaTotals, Run, gap_edges_s, simulate
 from predictors.serving.surface import StepSurface, check_surface, scaled_surface
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "check_surface",
     "constant_lengths",
     "gamma_arrivals",
+    "gap_edges_s",
     "histogram_lengths",
     "lognormal_lengths",
     "measure",

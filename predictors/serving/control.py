@@ -23,15 +23,18 @@ Levels = tuple[int, int]
 class Window:
     """What clients saw from ``start_s`` to ``end_s`` while ``levels`` held.
 
-    ``ttft_s``: of the requests that got their first token then. ``gap_counts``: inter-token gaps of then, by the
-    buckets of `Run.gap_edges_s`.
+    ``ttft_s``: of the requests that got their first token then; ``prefill_s``: what of it was not spent in the queue.
+    ``gap_counts``: inter-token gaps that ended then with a step of decodes alone, by the buckets of `Run.gap_edges_s`;
+    ``mixed_gap_counts``: with a step that also prefilled.
     """
 
     start_s: float
     end_s: float
     levels: Levels
     ttft_s: FloatArray
+    prefill_s: FloatArray
     gap_counts: IntArray
+    mixed_gap_counts: IntArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,7 @@ def run_controlled(world: World, control: Control) -> None:
     levels, now = control.start, float(world.sequences["arrival_s"].min())
     while True:
         _set_levels(world, starts, levels)
-        before = world.gaps.copy()
+        before = world.gaps.copy(), world.mixed_gaps.copy()
         world.options["pause_s"] = now + control.period_s
         run_kernel(world)
         control.windows.append(_window(world, before, now, now + control.period_s, levels))
@@ -83,7 +86,9 @@ def _set_levels(world: World, starts: IntArray, levels: Levels) -> None:
     world.replicas["tokens_at"], world.replicas["decode_tokens_at"] = starts[levels[0]], starts[levels[1]]
 
 
-def _window(world: World, before: FloatArray, start_s: float, end_s: float, levels: Levels) -> Window:
+def _window(
+    world: World, before: tuple[FloatArray, FloatArray], start_s: float, end_s: float, levels: Levels
+) -> Window:
     seq = world.sequences
     first = seq["first_s"]
     chosen = (first >= start_s) & (first < end_s)
@@ -92,5 +97,7 @@ def _window(world: World, before: FloatArray, start_s: float, end_s: float, leve
         end_s=end_s,
         levels=levels,
         ttft_s=(first - seq["arrival_s"])[chosen],
-        gap_counts=(world.gaps - before).astype(np.int64),
+        prefill_s=(first - seq["started_s"])[chosen],
+        gap_counts=(world.gaps - before[0]).astype(np.int64),
+        mixed_gap_counts=(world.mixed_gaps - before[1]).astype(np.int64),
     )

@@ -176,6 +176,7 @@ def _world(
         cached=_filled(state.CACHED, len(replicas) * distinct),
         peaks=_filled(state.PEAK, len(lanes) * state.PEAKS),
         gaps=np.zeros(state.GAP_BUCKETS),
+        mixed_gaps=np.zeros(state.GAP_BUCKETS),
     )
 
 
@@ -303,9 +304,13 @@ def _set_policies(
     options["e2e_s"], options["allowed_e2e"] = stop.e2e_s
 
 
+def gap_edges_s() -> FloatArray:
+    """Edges of the buckets in which inter-token gaps are counted."""
+    return state.GAP_FLOOR_S * np.exp(np.arange(state.GAP_BUCKETS + 1) / state.GAP_BUCKETS_PER_E)
+
+
 def _collect(world: World) -> Run:
     seq = world.sequences
-    names = np.arange(state.GAP_BUCKETS + 1)
     return Run(
         arrival_s=seq["arrival_s"].copy(),
         queue_s=seq["started_s"] - seq["arrival_s"],
@@ -319,8 +324,8 @@ def _collect(world: World) -> Run:
         cached_tokens=seq["cached"].astype(np.int64),
         class_index=seq["kind"].astype(np.int64),
         replicas=_totals(world.replicas),
-        gap_edges_s=state.GAP_FLOOR_S * np.exp(names / state.GAP_BUCKETS_PER_E),
-        gap_counts=world.gaps.astype(np.int64),
+        gap_edges_s=gap_edges_s(),
+        gap_counts=(world.gaps + world.mixed_gaps).astype(np.int64),
         longest_queue=int(world.replicas["longest_queue"].max()),
         steps_outside=int(world.lanes["outside"].sum()),
         stopped_early=bool(world.options["stopped"]),

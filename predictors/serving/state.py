@@ -112,4 +112,6 @@ class World(NamedTuple):
     peaks: Records
     """[lanes × PEAKS]."""
     gaps: FloatArray
-    """[GAP_BUCKETS] every inter-token gap."""
+    """[GAP_BUCKETS] inter-token gaps that a step of decodes alone ended."""
+    mixed_gaps: FloatArray
+    """[GAP_BUCKETS] those that a step with prefill ended."""
