@@ -24,6 +24,7 @@ NAMES = (
     "start-up",
     "drift",
     "layer-sum",
+    "brownout",
 )
 RESULTS = Path(__file__).parent / "results"
 

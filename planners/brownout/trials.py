@@ -158,7 +158,8 @@ def losses_of(question: Question, way: int | None, requests: Requests, threshold
     share = prompts / (prompts + float(requests.output_tokens.sum()))
     table = question.accuracy.spec
     lost = [[table.loss(way, one) if one < 1.0 else 0.0 for one in pair] for pair in thresholds]
-    return np.asarray(lost) @ np.asarray([share, 1.0 - share])
+    losses: FloatArray = np.asarray(lost) @ np.asarray([share, 1.0 - share])
+    return losses
 
 
 def in_burst(question: Question, requests: Requests, thresholds: FloatArray) -> npt.NDArray[np.bool_]:

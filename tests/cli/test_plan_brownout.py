@@ -132,10 +132,8 @@ def test_a_table_that_is_none(tonnage: Tonnage, folder: Path, rows: str, word: s
 
 
 def test_a_table_that_is_not_monotone_is_used_and_told(tonnage: Tonnage, folder: Path) -> None:
-    rows = (
-        '[{threshold: 1, loss_pct: {"8": 0}}, {threshold: 0.5, loss_pct: {"8": 3}}, {threshold: 0, loss_pct: {"8": 2}}]'
-    )
-    table(folder, "qwen1.5-moe-a2.7b", rows)
+    rows = [f'{{threshold: {one}, loss_pct: {{"8": {loss}}}}}' for one, loss in ((1, 0), (0.5, 3), (0, 2))]
+    table(folder, "qwen1.5-moe-a2.7b", f"[{', '.join(rows)}]")
     shown = tonnage(*PLAN, "--accuracy", "accuracy.yaml", "-o", "table")
     assert shown.exit_code == 0
     assert "way 8: 2 % at 0, 3 % at 0.5" in " ".join(shown.stdout.split())
