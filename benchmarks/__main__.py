@@ -25,6 +25,8 @@ NAMES = (
     "drift",
     "layer-sum",
     "brownout",
+    "bucketserve",
+    "uellm",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.plan_brownout import brownout
+from cli.plan_batching import batching
 from cli.plan_serving import serving
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -17,6 +18,7 @@ def plan() -> None:
 
 for command in (
     brownout,
+    batching,
     serving,
 ):
     app.command()(command)
