@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from cli.plan_brownout import brownout
 from cli.plan_batching import batching
+from cli.plan_brownout import brownout
+from cli.plan_placement import placement
 from cli.plan_serving import serving
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -17,8 +18,9 @@ def plan() -> None:
 
 
 for command in (
-    brownout,
     batching,
+    brownout,
+    placement,
     serving,
 ):
     app.command()(command)

@@ -25,6 +25,7 @@ PROFILE_KINDS: dict[str, str] = {
 PLAN_KINDS: dict[str, str] = {
     "BrownoutPlan": "specs.brownout",
     "BatchingPlan": "specs.batching",
+    "PlacementPlan": "specs.placement",
     "ServingPlan": "specs.plan",
 }
 """Each kind of plan and the module of its model."""

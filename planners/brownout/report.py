@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
@@ -19,7 +17,7 @@ from predictors.slo import Bound
 from predictors.workload import statistics
 from solvers.brownout import united_experts
 from specs.accuracy import FULL
-from specs.base import Figure, Metadata
+from specs.base import Figure
 from specs.brownout import (
     BrownoutAlternative,
     BrownoutDecision,
@@ -34,6 +32,7 @@ from specs.brownout import (
 )
 from specs.deployment import DeploymentInPlan
 from specs.plan import BoundHeld, Evidence, Percentiles, Status
+from specs.stamping import stamped
 
 BASIS = "90 %: step times at the ends of their interval"
 LEVELS = ("mean", "p50", "p90", "p95", "p99")
@@ -50,7 +49,7 @@ def report(bench: Bench, found: Found, started: float, on_progress: OnProgress) 
     on_progress(2, 3, "expected figures")
     layers = by_layer(bench, best) if best.setting.way is not None else ()
     return BrownoutPlan(
-        metadata=metadata(question),
+        metadata=stamped(question.name, question.inputs),
         status=Status(
             outcome="feasible" if best.setting.way else "optimal", reason=reason(found), solver=solver(found, started)
         ),
@@ -87,7 +86,12 @@ def refused(bench: Bench, found: Found, started: float) -> BrownoutPlan:
         compared=tuple(alternative(one) for one in (found.full, *found.others)), load=load(bench.question),
         notes=notes(bench, found),
     )  # fmt: skip
-    return BrownoutPlan(metadata=metadata(bench.question), status=status, why=why, evidence=evidence(bench, found.full))
+    return BrownoutPlan(
+        metadata=stamped(bench.question.name, bench.question.inputs),
+        status=status,
+        why=why,
+        evidence=evidence(bench, found.full),
+    )
 
 
 def abstained(question: Question, started: float) -> BrownoutPlan:
@@ -98,7 +102,7 @@ def abstained(question: Question, started: float) -> BrownoutPlan:
         missing=f"tonnage profile layers {question.model.name} (on one {question.device.name})",
         solver={"seconds": round(time.process_time() - started, 2)},
     )
-    return BrownoutPlan(metadata=metadata(question), status=status)
+    return BrownoutPlan(metadata=stamped(question.name, question.inputs), status=status)
 
 
 def named(setting: Setting) -> str:
@@ -136,16 +140,6 @@ def solver(found: Found, started: float) -> dict[str, float | int | str]:
         "method": "replay of every way under SALC and along the frontier of fixed thresholds",
         "simulated": found.simulated, "seconds": round(time.process_time() - started, 2),
     }  # fmt: skip
-
-
-def metadata(question: Question) -> Metadata:
-    """Name, time, version and the inputs' digests."""
-    try:
-        ours = version("tonnage")
-    except PackageNotFoundError:
-        ours = "unknown"
-    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Metadata(name=question.name, created=created, tonnage=ours, inputs=question.inputs)
 
 
 def valid(question: Question, burst: Burst) -> str:
