@@ -16,6 +16,7 @@ EXPLAINERS: dict[str, str] = {
     "BatchingPlan": "renderers.batching",
     "PlacementPlan": "renderers.placement",
     "ServingPlan": "renderers.explain",
+    "TechniquesPlan": "renderers.techniques",
 }
 
 

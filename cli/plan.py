@@ -8,6 +8,7 @@ from cli.plan_batching import batching
 from cli.plan_brownout import brownout
 from cli.plan_placement import placement
 from cli.plan_serving import serving
+from cli.plan_techniques import techniques
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -22,5 +23,6 @@ for command in (
     brownout,
     placement,
     serving,
+    techniques,
 ):
     app.command()(command)

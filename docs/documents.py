@@ -28,12 +28,13 @@ from specs.model import Model
 from specs.plan import ServingPlan
 from specs.prediction import ServingEstimate
 from specs.profile import LayerProfile
+from specs.techniques import TechniquesPlan
 from specs.workload import Workload
 
 KINDS: tuple[type[Document], ...] = (
     Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
-    BrownoutPlan, AccuracyTable, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport,
-    Device, Model,
+    BrownoutPlan, TechniquesPlan, AccuracyTable, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile,
+    DriftReport, Device, Model,
 )  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",

@@ -27,6 +27,7 @@ PLAN_KINDS: dict[str, str] = {
     "BatchingPlan": "specs.batching",
     "PlacementPlan": "specs.placement",
     "ServingPlan": "specs.plan",
+    "TechniquesPlan": "specs.techniques",
 }
 """Each kind of plan and the module of its model."""
 

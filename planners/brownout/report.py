@@ -45,7 +45,8 @@ def report(bench: Bench, found: Found, started: float, on_progress: OnProgress) 
     best, question = found.best, bench.question
     assert best is not None
     on_progress(1, 3, "largest burst")
-    bursts = {trial.setting: largest_burst(bench, trial.setting) for trial in (found.full, best)}
+    steered = [trial for trial in found.others if trial.setting.mode == "salc"]
+    bursts = {trial.setting: largest_burst(bench, trial.setting) for trial in (found.full, best, *steered)}
     on_progress(2, 3, "expected figures")
     layers = by_layer(bench, best) if best.setting.way is not None else ()
     return BrownoutPlan(
