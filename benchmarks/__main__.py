@@ -27,6 +27,8 @@ NAMES = (
     "brownout",
     "bucketserve",
     "uellm",
+    "cocoserve",
+    "layer-services",
 )
 RESULTS = Path(__file__).parent / "results"
 

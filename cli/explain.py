@@ -14,6 +14,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 EXPLAINERS: dict[str, str] = {
     "BrownoutPlan": "renderers.brownout",
     "BatchingPlan": "renderers.batching",
+    "ModulesPlan": "renderers.modules",
     "PlacementPlan": "renderers.placement",
     "ServingPlan": "renderers.explain",
     "TechniquesPlan": "renderers.techniques",

@@ -6,6 +6,7 @@ import typer
 
 from cli.plan_batching import batching
 from cli.plan_brownout import brownout
+from cli.plan_modules import modules
 from cli.plan_placement import placement
 from cli.plan_serving import serving
 from cli.plan_techniques import techniques
@@ -24,5 +25,6 @@ for command in (
     placement,
     serving,
     techniques,
+    modules,
 ):
     app.command()(command)

@@ -11,7 +11,7 @@ from specs.placement import Placed, PlacementAlternative, PlacementPlan
 from specs.plan import Evidence, ServingExpected
 
 WIDEST = 100
-NARROWEST = 60
+NARROWEST = 80
 LABEL = 14
 MOST_ROWS = 24
 MOST_SHOWN = 6
@@ -37,9 +37,10 @@ def _decided(plan: PlacementPlan, width: int) -> Iterator[str]:
     assert decision is not None
     several = len(decision.architectures) > 1
     head = "model" if several else "layers"
-    yield f"  {'GPU':<32}{head:<16}{'weights':>9}{'KV':>9}{'free':>9}  {'decode':>9}"[:width]
+    room = width - 2 - 16 - 3 * 9 - 11
+    yield f"  {'GPU':<{room}}{head:<16}{'weights':>9}{'KV':>9}{'free':>9}  {'decode':>9}"
     for one in decision.placed[:MOST_ROWS]:
-        yield _row(one, several)
+        yield _row(one, several, room)
     if len(decision.placed) > MOST_ROWS:
         yield f"  … and {len(decision.placed) - MOST_ROWS} more"
     cost = "" if decision.usd_per_hour is None else f" · {decision.usd_per_hour:.2f} USD/h"
@@ -50,11 +51,14 @@ def _decided(plan: PlacementPlan, width: int) -> Iterator[str]:
     yield from _why(plan, width)
 
 
-def _row(one: Placed, several: bool) -> str:
-    where = f"{one.pool} node {one.node} GPU {one.gpu} ({one.device})"
-    what = one.model if several else f"{one.first_layer}–{one.last_layer}"
+def _row(one: Placed, several: bool, room: int) -> str:
+    where = f"{one.pool} node {one.node} GPU {one.gpu}"
+    if len(where) + len(one.device) + 4 <= room:
+        where += f" ({one.device})"
+    where = where if len(where) < room else f"{where[: room - 2]}…"
+    what = one.model[:15] if several else f"{one.first_layer}–{one.last_layer}"
     return (
-        f"  {where:<32}{what:<16}{one.weights_gib:>5.1f} GiB{one.kv_gib:>5.1f} GiB{one.free_gib:>5.1f} GiB  "
+        f"  {where:<{room}}{what:<16}{one.weights_gib:>5.1f} GiB{one.kv_gib:>5.1f} GiB{one.free_gib:>5.1f} GiB  "
         f"{one.decode_ms:>6.2f} ms"
     )
 

@@ -136,7 +136,7 @@ def _programme(
         limits.append(LinearConstraint(weigh[None, :], -np.inf, _cost(greedy, kind, cost) + 1e-9))
     upper = np.concatenate([possible.ravel().astype(np.float64), np.ones(machines)])
     found = milp(
-        weigh, integrality=np.ones(len(weigh)), bounds=Bounds(0, upper), constraints=limits,
+        weigh, integrality=np.ones(len(weigh), dtype=np.int64), bounds=Bounds(0, upper), constraints=limits,
         options={"time_limit": seconds, "mip_rel_gap": 1e-6},
     )  # fmt: skip
     bound = float(found.mip_dual_bound) if found.mip_dual_bound is not None else 0.0

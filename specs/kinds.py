@@ -25,6 +25,7 @@ PROFILE_KINDS: dict[str, str] = {
 PLAN_KINDS: dict[str, str] = {
     "BrownoutPlan": "specs.brownout",
     "BatchingPlan": "specs.batching",
+    "ModulesPlan": "specs.modules",
     "PlacementPlan": "specs.placement",
     "ServingPlan": "specs.plan",
     "TechniquesPlan": "specs.techniques",

@@ -64,10 +64,11 @@ def plan(
 
 def _place_layers(question: Question, started: float, progress: OnProgress) -> PlacementPlan:
     served = question.served[0]
-    batch, bench = served.batch or 1, None
+    batch = served.batch or 1
+    bench = Bench(question, served, batch)
     for round_ in range(MOST_ROUNDS):
         progress(round_, MOST_ROUNDS, f"placing for {batch} requests in flight")
-        bench = Bench(question, served, batch, bench.timed if bench else {})
+        bench = Bench(question, served, batch, bench.timed)
         choices = bench.choices()
         if not choices:
             return refused_layers(bench, started)

@@ -81,16 +81,16 @@ def place_models(question: Question, started: float, on_progress: OnProgress) ->
             return _refused(question, found, started)
         items += found
     patience = np.array([[one.patience for one in item.alone] for item in items])
-    for _ in range(ROUNDS):
+    for round_ in range(ROUNDS):
         packing = _pack(question, classes, items, patience)
         if packing is None:
             return _refused(question, _too_small(items, classes), started)
         slow, holds = _slowdowns(question, classes, items, packing)
         broken = [at for at, kept in enumerate(holds) if not kept]
-        if not broken:
-            break
+        if not broken or round_ == ROUNDS - 1:
+            return _report(question, classes, items, packing, slow, started, on_progress)
         patience[broken] *= TIGHTER
-    return _report(question, classes, items, packing, slow, started, on_progress)
+    raise AssertionError("the last round reports")
 
 
 def thinned(requests: Requests, copies: int, copy: int) -> Requests:
@@ -195,7 +195,7 @@ def _total_gib(device_class: GpuClass) -> float:
 
 
 def _class_of(classes: Sequence[GpuClass], items: Sequence[Item], packing: Packing, at: int) -> int:
-    return _machines(classes, len(items))[packing.machine[at]][0]
+    return _machines(classes, len(items))[int(packing.machine[at])][0]
 
 
 def _slowdowns(

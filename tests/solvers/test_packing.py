@@ -9,42 +9,41 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solvers.packing import FloatArray, IntArray, _greedy, cheapest_packing, is_packing
+from solvers.packing import FloatArray, _greedy, cheapest_packing, is_packing
 
 
-def drawn(seed: int) -> dict[str, FloatArray | IntArray]:
+def drawn(seed: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Sizes, loads and patience of four items on two types, and the types' capacities."""
     rng = np.random.default_rng(seed)
     size = rng.integers(1, 7, (4, 2)).astype(float)
     size[rng.random((4, 2)) < 0.1] = np.inf
-    return {
-        "size": size,
-        "load": np.round(rng.uniform(0.05, 0.6, (4, 2)), 2),
-        "patience": np.round(rng.uniform(0.0, 0.9, (4, 2)), 2),
-        "kind": np.array([0, 0, 1, 1]),
-        "capacity": rng.integers(5, 12, 2).astype(float),
-        "cost": np.array([1.0, 1.7]),
-    }
+    load = np.round(rng.uniform(0.05, 0.6, (4, 2)), 2)
+    patience = np.round(rng.uniform(0.0, 0.9, (4, 2)), 2)
+    return size, load, patience, rng.integers(5, 12, 2).astype(float)
+
+
+KIND, COST, APART = np.array([0, 0, 1, 1]), np.array([1.0, 1.7]), ((0, 1),)
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6))
-def test_the_cheapest_packing_is_that_of_brute_force(seed: int) -> None:
-    problem = drawn(seed)
-    kind, cost = problem["kind"], problem["cost"]
-    shape = {name: problem[name] for name in ("size", "load", "patience", "kind", "capacity")}
+@given(seed=st.integers(0, 10**6), most_load=st.sampled_from([0.7, 1.0, 4.0]))
+def test_the_cheapest_packing_is_that_of_brute_force(seed: int, most_load: float) -> None:
+    size, load, patience, capacity = drawn(seed)
     best = np.inf
     for machine in itertools.product(range(4), repeat=4):
         chosen = np.array(machine)
-        if is_packing(chosen, apart=((0, 1),), **shape):
-            best = min(best, float(cost[kind[np.unique(chosen)]].sum()))
-    found = cheapest_packing(apart=((0, 1),), **problem)
+        if is_packing(chosen, size, load, patience, KIND, capacity, APART, most_load):
+            best = min(best, float(COST[KIND[np.unique(chosen)]].sum()))
+    found = cheapest_packing(
+        size, load, patience, kind=KIND, capacity=capacity, cost=COST, apart=APART, most_load=most_load
+    )
     assert (found is None) == np.isinf(best)
     if found is not None:
         assert found.cost == pytest.approx(best)
         assert found.gap == pytest.approx(0.0, abs=1e-5)
-        assert is_packing(found.machine, apart=((0, 1),), **shape)
-        greedy = _greedy(**problem, apart=((0, 1),))
-        assert greedy is None or float(cost[kind[np.unique(greedy)]].sum()) >= found.cost - 1e-9
+        assert is_packing(found.machine, size, load, patience, KIND, capacity, APART, most_load)
+        greedy = _greedy(size, load, patience, KIND, capacity, COST, APART, most_load)
+        assert greedy is None or float(COST[KIND[np.unique(greedy)]].sum()) >= found.cost - 1e-9
 
 
 def test_an_item_that_bears_nobody_is_alone() -> None:

@@ -14,7 +14,7 @@ from planners.placement.layers import Bench, chosen
 from planners.placement.question import read_question
 from specs.base import plain
 from specs.errors import InfeasibleError, InputError
-from specs.placement import PlacementPlan
+from specs.placement import PlacementObjective, PlacementPlan
 
 LAB = """apiVersion: tonnage/v1
 kind: Cluster
@@ -50,11 +50,11 @@ def workload(folder: Path, name: str, model: str, rate: float = 0.5, ttft: float
     return path
 
 
-def bench(lab: Path, model: str, batch: int = 4, objective: str = "latency") -> Bench:
+def bench(lab: Path, model: str, batch: int = 4, objective: PlacementObjective = "latency") -> Bench:
     question = read_question(
         [model], lab, workloads=(), objective=objective, variant="lr", least="gpus", batch=batch, prompt_tokens=512,
         output_tokens=128, micro_batches=4, most_gpus=16, weights=None, current=None, seed=0,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     return Bench(question, question.served[0], batch)
 
 
