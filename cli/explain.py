@@ -16,6 +16,7 @@ EXPLAINERS: dict[str, str] = {
     "BatchingPlan": "renderers.batching",
     "ModulesPlan": "renderers.modules",
     "PlacementPlan": "renderers.placement",
+    "RightsizingPlan": "renderers.rightsizing",
     "ServingPlan": "renderers.explain",
     "TechniquesPlan": "renderers.techniques",
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from cli.export_placement import device_map
+from cli.export_html import html
+from cli.export_kubernetes import kubernetes, vpa
 from cli.export_serving import benchmark, vllm
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -19,5 +21,8 @@ for command in (
     vllm,
     benchmark,
     device_map,
+    kubernetes,
+    vpa,
+    html,
 ):
     app.command()(command)

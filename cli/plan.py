@@ -8,6 +8,7 @@ from cli.plan_batching import batching
 from cli.plan_brownout import brownout
 from cli.plan_modules import modules
 from cli.plan_placement import placement
+from cli.plan_rightsizing import rightsizing
 from cli.plan_serving import serving
 from cli.plan_techniques import techniques
 
@@ -26,5 +27,7 @@ for command in (
     serving,
     techniques,
     modules,
+    serving,
+    rightsizing,
 ):
     app.command()(command)

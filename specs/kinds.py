@@ -27,6 +27,7 @@ PLAN_KINDS: dict[str, str] = {
     "BatchingPlan": "specs.batching",
     "ModulesPlan": "specs.modules",
     "PlacementPlan": "specs.placement",
+    "RightsizingPlan": "specs.rightsizing",
     "ServingPlan": "specs.plan",
     "TechniquesPlan": "specs.techniques",
 }
