@@ -23,11 +23,10 @@ def plan() -> None:
 for command in (
     batching,
     brownout,
+    modules,
     placement,
+    rightsizing,
     serving,
     techniques,
-    modules,
-    serving,
-    rightsizing,
 ):
     app.command()(command)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from planners.techniques.deployed import Deployed, read_deployed
+from planners.techniques.elsewhere import modules, placement
 from planners.techniques.rows import (
     Files,
     as_deployed,
@@ -28,14 +29,16 @@ from specs.techniques import Technique, TechniquesDecision, TechniquesExpected, 
 from specs.writing import to_yaml
 
 OnProgress = Callable[[float, float, str], None]
-Row = Callable[[Deployed, Files], Technique]
+Row = Callable[[Deployed, Files], tuple[Technique, ...]]
 ROWS: dict[str, Row] = {
     "whole instances": whole_instances,
     "layout and limits": replanned,
     "batching": batching,
     "brownout": brownout,
+    "modules": modules,
+    "placement": placement,
 }
-"""Every technique and how its row is made."""
+"""Every technique and how its rows are made."""
 ROOM = 8
 """Without a cluster, so many times the deployment's GPUs are taken to be there."""
 NODE = 8
@@ -70,18 +73,18 @@ def plan(
         rows = [as_deployed(deployed)]
         for number, (name, row) in enumerate(ROWS.items(), start=1):
             progress(number, len(ROWS) + 1, name)
-            rows.append(_attempt(name, row, deployed, files))
+            rows += _attempt(name, row, deployed, files)
     given = [path for path in (experts, accuracy, cluster) if path is not None]
     inputs = deployed.inputs | {path.name: sha256(path) for path in given if path.exists()}
     return _report(deployed, tuple(rows), inputs, started)
 
 
-def _attempt(name: str, row: Row, deployed: Deployed, files: Files) -> Technique:
-    """A row, or the planner's refusal as the reason why there is none."""
+def _attempt(name: str, row: Row, deployed: Deployed, files: Files) -> tuple[Technique, ...]:
+    """A technique's rows, or the planner's refusal as the reason why there is none."""
     try:
         return row(deployed, files)
     except TonnageError as error:
-        return not_applicable(name, error.message)
+        return (not_applicable(name, error.message),)
 
 
 def _same_device(deployed: Deployed, deployment: Path, folder: str) -> Path:

@@ -46,36 +46,36 @@ def as_deployed(deployed: Deployed) -> Technique:
     )  # fmt: skip
 
 
-def whole_instances(deployed: Deployed, files: Files) -> Technique:
+def whole_instances(deployed: Deployed, files: Files) -> tuple[Technique, ...]:
     """More or fewer replicas of what runs now: the baseline that every technique must beat on cost."""
     fewest = deployed.fewest_replicas
     if fewest is None:
         why = "prefill and decode replicas are apart" if len(deployed.compiled.pools) > 1 else "no number of them holds"
-        return not_applicable("whole instances", why)
+        return (not_applicable("whole instances", why),)
     gpus = fewest * deployed.gpus_per_replica
-    return Technique(
+    return (Technique(
         name="whole instances", setting=f"{fewest} × {deployed.model.name}", applies=True, holds=True,
         why="the fewest replicas that keep the SLO at this load", load=1.0, gpus=rounded(gpus),
         cost_ratio=ratio(gpus, per_load(deployed.gpus, deployed.load)), accuracy_loss_pct=0.0, extra_memory_gib=0.0,
         evidence=evidence_text(evidence_of(deployed.compiled)),
-    )  # fmt: skip
+    ),)  # fmt: skip
 
 
-def replanned(deployed: Deployed, files: Files) -> Technique:
+def replanned(deployed: Deployed, files: Files) -> tuple[Technique, ...]:
     """Another parallelism and other limits on GPUs of the same kind, by the serving planner."""
     found: ServingPlan = plan_serving(
         files.workload, files.cluster, objective="gpus", confidence=PLAIN, seed=files.seed, store=files.store
     )
     if found.decision is None or found.expected is None or found.why is None:
-        return not_applicable("layout and limits", found.status.reason)
+        return (not_applicable("layout and limits", found.status.reason),)
     headroom = found.why.headroom or 1.0
-    return _row(
+    return (_row(
         deployed, "layout and limits", setting=described(found), why="planned anew on the same kind of GPU", holds=True,
         load=headroom, gpus=found.decision.gpus / headroom,
         own=(p99(found.expected.ttft_s), p99(found.expected.tpot_s)),
         load_ratio=headroom * deployed.gpus / found.decision.gpus / deployed.load if deployed.load else None,
         evidence=evidence_text(found.evidence), command="tonnage plan serving WORKLOAD --cluster CLUSTER",
-    )  # fmt: skip
+    ),)  # fmt: skip
 
 
 def described(found: ServingPlan) -> str:
@@ -88,44 +88,43 @@ def described(found: ServingPlan) -> str:
     return " + ".join(parts)
 
 
-def batching(deployed: Deployed, files: Files) -> Technique:
+def batching(deployed: Deployed, files: Files) -> tuple[Technique, ...]:
     """Buckets and orders of batches, by the batching planner."""
     found: BatchingPlan = plan_batching(files.workload, files.deployment, store=files.store)
     if found.decision is None or found.expected is None or found.why is None:
-        return not_applicable("batching", found.status.reason)
+        return (not_applicable("batching", found.status.reason),)
     fcfs = found.expected.fcfs
     if found.decision.do_not_bucket or found.decision.method in ("none", "fcfs"):
-        return not_applicable("batching", found.why.reason)
+        return (not_applicable("batching", found.why.reason),)
     load = found.expected.load.value if found.expected.load else None
     gained = ratio(load, fcfs.load)
-    return _row(
+    return (_row(
         deployed, "batching", setting=found.decision.method, why=found.why.reason,
         holds=None, load=scaled(deployed.load, gained), gpus=per_load(deployed.gpus, scaled(deployed.load, gained)),
         own=(p99(found.expected.ttft_s), p99(found.expected.tpot_s)), load_ratio=gained,
         against=(fcfs.ttft_p99_s, fcfs.tpot_p99_s), evidence=evidence_text(found.evidence),
         command="tonnage plan batching WORKLOAD --deployment D --method all",
-    )  # fmt: skip
+    ),)  # fmt: skip
 
 
-def brownout(deployed: Deployed, files: Files) -> Technique:
+def brownout(deployed: Deployed, files: Files) -> tuple[Technique, ...]:
     """United experts and SALC, by the brownout planner: how much larger a burst is carried than with full service."""
     if files.experts is None and deployed.model.moe is not None:
-        return not_applicable(
-            "brownout", "it needs --experts PROFILE: `tonnage profile moe` makes it of a router's log"
-        )
+        why = "it needs --experts PROFILE, which `tonnage profile moe` makes of a router's log"
+        return (not_applicable("brownout", why),)
     if deployed.model.moe is None:
-        return not_applicable("brownout", f"{deployed.model.name} is dense: it has no experts to unite")
+        return (not_applicable("brownout", f"{deployed.model.name} is dense: it has no experts to unite"),)
     assert files.experts is not None
     found: BrownoutPlan = plan_brownout(
         files.workload, files.deployment, files.experts, files.accuracy, burst=1.0, seed=files.seed, store=files.store
     )
     if found.why is None or not found.why.compared:
-        return not_applicable("brownout", found.status.reason)
+        return (not_applicable("brownout", found.status.reason),)
     full, *others = found.why.compared
     best = max(others, key=lambda one: one.largest_burst or 0.0, default=None)
     if best is None or not best.largest_burst:
-        return not_applicable("brownout", found.status.smallest_change or found.status.reason)
-    return _brownout_row(deployed, found, full, best)
+        return (not_applicable("brownout", found.status.smallest_change or found.status.reason),)
+    return (_brownout_row(deployed, found, full, best),)
 
 
 def _brownout_row(
