@@ -94,6 +94,7 @@ class BrownoutAlternative(Spec):
     accuracy_loss_pct: float | None = None
     extra_memory_gib: float | None = None
     largest_burst: float | None = None
+    largest_burst_loss_pct: float | None = None  # mean accuracy loss in that burst
 
 
 class LayerGain(Spec):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,10 +30,11 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Burst:
-    """The largest multiple of the rate that was seen to hold, and the smallest that was seen to break."""
+    """The largest multiple of the rate that was seen to hold, the mean loss in it, and the smallest seen to break."""
 
     holds: float
     breaks: float | None
+    loss_pct: float = 0.0
 
 
 @dataclass
@@ -95,15 +96,19 @@ def _counted(bench: Bench, setting: Setting, counted: Counted) -> Trial:
 
 def largest_burst(bench: Bench, setting: Setting) -> Burst:
     """Bisect for the largest multiple of the rate, from the start of the burst on, under which the SLO holds. [ours]"""
-    holds, breaks = 0.0, None
+    found = Burst(holds=0.0, breaks=None)
     factor = 1.0
     while True:
-        if try_setting(bench, setting, factor).holds:
-            holds = factor
+        trial = try_setting(bench, setting, factor)
+        if trial.holds:
+            found = replace(found, holds=factor, loss_pct=trial.burst_loss_pct)
         else:
-            breaks = factor
-        if holds == 0.0 or (breaks is None and holds >= LARGEST_BURST):
-            return Burst(holds=holds, breaks=breaks)
-        if breaks is not None and breaks / holds <= 1 + RELATIVE_STEP:
-            return Burst(holds=holds, breaks=breaks)
-        factor = min(holds * 1.5, LARGEST_BURST) if breaks is None else float(np.sqrt(holds * breaks))
+            found = replace(found, breaks=factor)
+        if found.holds == 0.0 or (found.breaks is None and found.holds >= LARGEST_BURST):
+            return found
+        if found.breaks is None:
+            factor = min(found.holds * 1.5, LARGEST_BURST)
+        elif found.breaks / found.holds <= 1 + RELATIVE_STEP:
+            return found
+        else:
+            factor = float(np.sqrt(found.holds * found.breaks))

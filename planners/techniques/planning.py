@@ -133,21 +133,22 @@ def _report(
 
 NOTES = (
     "GPUs are those that this load takes: GPUs used over the largest load that they hold",
-    "brownout is held to a burst from 30 % of the workload on; its load is full service's times the ratio of the two",
+    "brownout is held to a burst from 30 % of the workload on; its load is full service's times the ratio of the two, "
+    "and its accuracy is what is lost in the largest burst",
 )
 
 
 def choose(rows: tuple[Technique, ...]) -> Technique | None:
-    """The technique of least cost for this load whose SLO holds; equal ones (2 %) by what they lose, then as listed.
+    """The technique of least cost for this load whose SLO holds; equal ones (2 %) as listed.
 
-    One that does not hold at this load is no answer, whatever it gains.
+    What loses accuracy is chosen only where nothing else holds: that price is the operator's to accept.
     """
-    held = [(number, one) for number, one in enumerate(rows) if one.applies and one.holds and one.gpus is not None]
+    held = [one for one in rows if one.applies and one.holds and one.gpus is not None]
     if not held:
         return None
-    least = min(one.gpus or 0.0 for _, one in held)
-    near = [(number, one) for number, one in held if (one.gpus or 0.0) <= 1.02 * least]
-    return min(near, key=lambda pair: (pair[1].accuracy_loss_pct or 0.0, pair[0]))[1]
+    kept = [one for one in held if not one.accuracy_loss_pct] or held
+    least = min(one.gpus or 0.0 for one in kept)
+    return next(one for one in kept if (one.gpus or 0.0) <= 1.02 * least)
 
 
 def smallest_change(rows: tuple[Technique, ...]) -> str | None:
@@ -160,12 +161,19 @@ def smallest_change(rows: tuple[Technique, ...]) -> str | None:
 
 
 def reason(rows: tuple[Technique, ...], best: Technique) -> str:
-    """The outcome in one sentence."""
-    applied = [one.name for one in rows[1:] if one.applies]
+    """The outcome in one sentence, with what a loss of accuracy would buy."""
     if best is rows[0]:
-        return f"as deployed is as cheap as {', '.join(applied) or 'anything'} at this load: change nothing"
-    share = f"{best.cost_ratio:.0%} of the GPUs that it takes now" if best.cost_ratio is not None else "the least GPUs"
-    return f"{best.name} carries this load with {share}"
+        text = "as deployed is as cheap as anything that loses no accuracy"
+    else:
+        text = f"{best.name} carries this load with {best.gpus:.3g} GPUs"
+        text += f", {best.cost_ratio:.0%} of what it takes now" if best.cost_ratio is not None else ""
+    cheaper = [
+        one for one in rows
+        if one.holds and one.accuracy_loss_pct and one.gpus is not None and one.gpus < (best.gpus or 0.0)
+    ]  # fmt: skip
+    for one in cheaper:
+        text += f"; {one.name} would do with {one.gpus:.3g} GPUs at {one.accuracy_loss_pct:.2f} % of accuracy"
+    return text
 
 
 def _figure(value: float | None) -> Figure | None:

@@ -136,7 +136,7 @@ def _brownout_row(
         why=f"it carries a burst of {best.largest_burst:.3g} ×, full service {full.largest_burst or 0:.3g} ×",
         holds=best.breaks is None, load=scaled(deployed.load, gained),
         gpus=per_load(deployed.gpus, scaled(deployed.load, gained)), own=(best.ttft_p99_s, None), load_ratio=gained,
-        against=(full.ttft_p99_s, None), accuracy_loss_pct=best.accuracy_loss_pct,
+        against=(full.ttft_p99_s, None), accuracy_loss_pct=best.largest_burst_loss_pct,
         extra_memory_gib=best.extra_memory_gib,
         evidence=evidence_text(found.evidence),
         command="tonnage plan brownout WORKLOAD --deployment D --experts PROFILE",
