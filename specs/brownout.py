@@ -90,6 +90,7 @@ class BrownoutAlternative(Spec):
     breaks: str | None = None  # None: it holds
     attainment: float | None = None
     ttft_p99_s: float | None = None
+    tpot_p99_s: float | None = None
     itl_p99_s: float | None = None
     accuracy_loss_pct: float | None = None
     extra_memory_gib: float | None = None

@@ -283,7 +283,8 @@ def alternative(trial: Trial, burst: Burst | None = None) -> BrownoutAlternative
     return BrownoutAlternative(
         mode=mode, way=setting.way, thresholds=phases(trial.burst_thresholds),
         breaks=None if trial.holds else broken_text(trial), attainment=rounded(measures.attainment.value),
-        ttft_p99_s=rounded(measures.ttft_s.p99.value), itl_p99_s=rounded_or_none(measures.itl_s.p99.value),
+        ttft_p99_s=rounded(measures.ttft_s.p99.value), tpot_p99_s=rounded_or_none(measures.tpot_s.p99.value),
+        itl_p99_s=rounded_or_none(measures.itl_s.p99.value),
         accuracy_loss_pct=rounded(trial.loss_pct), extra_memory_gib=rounded(trial.extra_gib),
         largest_burst=None if burst is None else rounded(burst.holds),
         largest_burst_loss_pct=None if burst is None else rounded(burst.loss_pct),
