@@ -25,6 +25,7 @@ NAMES = (
     "drift",
     "layer-sum",
     "forecast",
+    "brownout",
     "bucketserve",
     "uellm",
     "application-theory",

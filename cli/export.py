@@ -20,9 +20,9 @@ def export() -> None:
 for command in (
     vllm,
     benchmark,
+    device_map,
     kubernetes,
     vpa,
     html,
-    device_map,
 ):
     app.command()(command)

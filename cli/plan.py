@@ -5,10 +5,12 @@ from __future__ import annotations
 import typer
 
 from cli.plan_batching import batching
+from cli.plan_brownout import brownout
 from cli.plan_modules import modules
 from cli.plan_placement import placement
 from cli.plan_rightsizing import rightsizing
 from cli.plan_serving import serving
+from cli.plan_techniques import techniques
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -24,5 +26,11 @@ for command in (
     rightsizing,
     placement,
     modules,
+    brownout,
+    modules,
+    placement,
+    rightsizing,
+    serving,
+    techniques,
 ):
     app.command()(command)

@@ -14,6 +14,9 @@ from specs.application import Application, ServiceProfile
 from specs.application_estimate import ApplicationEstimate
 from specs.base import Document
 from specs.batching import BatchingPlan
+from specs.accuracy import AccuracyTable
+from specs.base import Document
+from specs.brownout import BrownoutPlan
 from specs.check import CheckReport
 from specs.cluster import Cluster
 from specs.cpi import CpiProfile
@@ -31,6 +34,7 @@ from specs.placement import PlacementPlan
 from specs.plan import ServingPlan
 from specs.prediction import ServingEstimate
 from specs.profile import LayerProfile
+from specs.techniques import TechniquesPlan
 from specs.workload import Workload
 
 KINDS: tuple[type[Document], ...] = (
@@ -57,6 +61,10 @@ KINDS: tuple[type[Document], ...] = (
     PlacementPlan,
     ModulesPlan,
 )
+    Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
+    BrownoutPlan, TechniquesPlan, AccuracyTable, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile,
+    DriftReport, Device, Model,
+)  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",
     "_per_s": "per second", "_usd_per_hour": "USD per hour", "_tokens": "tokens", "_mhz": "MHz", "_w": "W",

@@ -10,6 +10,7 @@ from predictors.holes import refuse_holes
 from predictors.memory import MemoryLedger, kv_bytes_per_token, ledger
 from predictors.serving import (
     ClosedLoop,
+    Control,
     EngineLimits,
     Patience,
     Pool,
@@ -138,10 +139,14 @@ def serve(
     requests: Requests,
     *,
     closed_loop: ClosedLoop | None = None,
+    control: Control | None = None,
     time_factor: float = 1.0,
     seed: int = 0,
 ) -> Run:
-    """Simulate ``requests`` on a compiled deployment, every step time multiplied by ``time_factor``."""
+    """Simulate ``requests`` on a compiled deployment, every step time multiplied by ``time_factor``.
+
+    The family of ``control`` is taken as it is.
+    """
     deployment = compiled.deployment
     check_lengths(requests, compiled.pools[0].limits.max_model_len, limit=compiled.limit)
     pools = tuple(
@@ -161,6 +166,7 @@ def serve(
             queue_timeout_s=admission.queue_timeout_s,
             abort_s=admission.client_timeout_s,
         ),
+        control=control,
         seed=seed,
     )
     overhead_s = compiled.request_overhead_s

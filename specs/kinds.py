@@ -24,10 +24,13 @@ PROFILE_KINDS: dict[str, str] = {
 
 PLAN_KINDS: dict[str, str] = {
     "RightsizingPlan": "specs.rightsizing",
+    "BrownoutPlan": "specs.brownout",
     "BatchingPlan": "specs.batching",
     "ModulesPlan": "specs.modules",
     "PlacementPlan": "specs.placement",
+    "RightsizingPlan": "specs.rightsizing",
     "ServingPlan": "specs.plan",
+    "TechniquesPlan": "specs.techniques",
 }
 """Each kind of plan and the module of its model."""
 

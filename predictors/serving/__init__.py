@@ -11,6 +11,7 @@ from predictors.serving.arrivals import (
     synthesize,
     uniform_lengths,
 )
+from predictors.serving.control import Control, Window
 from predictors.serving.engine import (
     ClosedLoop,
     EarlyStop,
@@ -22,11 +23,12 @@ from predictors.serving.engine import (
     Transfer,
 )
 from predictors.serving.measures import Distribution, Estimate, Measures, attained, measure
-from predictors.serving.simulation import ReplicaTotals, Run, simulate
+from predictors.serving.simulation import ReplicaTotals, Run, gap_edges_s, simulate
 from predictors.serving.surface import StepSurface, check_surface, scaled_surface
 
 __all__ = [
     "ClosedLoop",
+    "Control",
     "Distribution",
     "EarlyStop",
     "EngineLimits",
@@ -40,10 +42,12 @@ __all__ = [
     "Speculative",
     "StepSurface",
     "Transfer",
+    "Window",
     "attained",
     "check_surface",
     "constant_lengths",
     "gamma_arrivals",
+    "gap_edges_s",
     "histogram_lengths",
     "lognormal_lengths",
     "measure",

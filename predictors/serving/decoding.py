@@ -78,13 +78,14 @@ def _unfresh(sequences: Records, lane: Record, s: int) -> None:
 def record_gaps(w: World, lane: Record, now: float) -> None:
     """Count the gap before each token that the lane's decodes emit now, at step ``epoch`` + 1."""
     gap_s = now - lane.last_s
+    gaps = w.mixed_gaps if lane.step_prefills > 0 else w.gaps
     if lane.decoding > lane.fresh:
-        add_gap(w.gaps, gap_s, float(lane.decoding - lane.fresh))
+        add_gap(gaps, gap_s, float(lane.decoding - lane.fresh))
         add_peak(w.peaks, lane, lane.epoch + 1, gap_s)
     s = lane.fresh_head
     while s != NONE:
         seq = w.sequences[s]
-        add_gap(w.gaps, now - seq.last_s, 1.0)
+        add_gap(gaps, now - seq.last_s, 1.0)
         seq.longest_gap_s = max(seq.longest_gap_s, now - seq.last_s)
         s = seq.fresh_next
     lane.fresh_head, lane.fresh = NONE, 0

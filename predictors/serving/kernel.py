@@ -15,16 +15,18 @@ from predictors.serving.steps import complete_step
 
 @entry
 def run_kernel(w: World) -> None:
-    """Serve all requests of ``w`` to the end, or until the early stop."""
+    """Serve all requests of ``w`` to the end, to the early stop or to the pause, from where the last call left them."""
     options = w.options
-    start_clients(w)
+    if options.started == 0:
+        options.started = 1
+        start_clients(w)
     while options.stopped == 0:
         arrival_s = next_arrival_s(w)
         event_s = w.events[0].time_s if options.heap > 0 else math.inf
-        horizon = min(arrival_s, event_s, next_deadline_s(w.sequences, options))
+        horizon = min(arrival_s, event_s, next_deadline_s(w.sequences, options), options.pause_s)
         if _run_lanes(w, horizon):
             continue
-        if math.isinf(horizon):
+        if horizon >= options.pause_s or math.isinf(horizon):
             return
         if arrival_s <= horizon:
             admit_next(w, horizon)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from predictors.serving import state
+from predictors.serving.control import Control, run_controlled
 from predictors.serving.engine import (
     ClosedLoop,
     EarlyStop,
@@ -105,14 +106,16 @@ def simulate(
     speculative: Speculative | None = None,
     patience: Patience | None = None,
     early_stop: EarlyStop | None = None,
+    control: Control | None = None,
     seed: int = 0,
 ) -> Run:
     """Serve the requests on one pool of mixed replicas, or on (prefill pool, decode pool).
 
     With separate pools the first token comes from the prefill replica; the KV transfer and the wait for the decode
-    replica lie in the gap to the second. ``single-queue`` keeps all waiting requests at the router. The seed draws
-    the accepted draft tokens only. Raises InputError and InfeasibleError before the run (``check_requests``,
-    ``check_fit``, ``check_surface``). Ours, after the scheduler of vLLM v1.
+    replica lie in the gap to the second. ``single-queue`` keeps all waiting requests at the router. ``control`` changes
+    the step times while the run goes on. The seed draws the accepted draft tokens only. Raises InputError and
+    InfeasibleError before the run (``check_requests``, ``check_fit``, ``check_surface``). Ours, after the scheduler of
+    vLLM v1.
     """
     roles = pools if isinstance(pools, tuple) else (pools,)
     check_requests(requests)
@@ -127,7 +130,10 @@ def simulate(
     stop = early_stop or EarlyStop()
     world = _world(requests, roles, router, speculative, stop, seed)
     _set_policies(world, closed_loop, transfer or Transfer(), patience or Patience(), stop)
-    run_kernel(world)
+    if control is None:
+        run_kernel(world)
+    else:
+        run_controlled(world, control)
     return _collect(world)
 
 
@@ -170,6 +176,7 @@ def _world(
         cached=_filled(state.CACHED, len(replicas) * distinct),
         peaks=_filled(state.PEAK, len(lanes) * state.PEAKS),
         gaps=np.zeros(state.GAP_BUCKETS),
+        mixed_gaps=np.zeros(state.GAP_BUCKETS),
     )
 
 
@@ -288,6 +295,7 @@ def _set_policies(
     shared = options["router"] == state.SINGLE_QUEUE
     options["coupled"] = closed is not None or separate > 0 or shared or bool((replicas["lanes"] > 1).any())
     options["max_waiting"] = FOREVER if patience.max_waiting is None else patience.max_waiting
+    options["pause_s"] = np.inf
     options["queue_timeout_s"] = np.inf if patience.queue_timeout_s is None else patience.queue_timeout_s
     options["abort_s"] = np.inf if patience.abort_s is None else patience.abort_s
     options["allowed_misses"] = stop.allowed_misses
@@ -296,9 +304,13 @@ def _set_policies(
     options["e2e_s"], options["allowed_e2e"] = stop.e2e_s
 
 
+def gap_edges_s() -> FloatArray:
+    """Edges of the buckets in which inter-token gaps are counted."""
+    return state.GAP_FLOOR_S * np.exp(np.arange(state.GAP_BUCKETS + 1) / state.GAP_BUCKETS_PER_E)
+
+
 def _collect(world: World) -> Run:
     seq = world.sequences
-    names = np.arange(state.GAP_BUCKETS + 1)
     return Run(
         arrival_s=seq["arrival_s"].copy(),
         queue_s=seq["started_s"] - seq["arrival_s"],
@@ -312,8 +324,8 @@ def _collect(world: World) -> Run:
         cached_tokens=seq["cached"].astype(np.int64),
         class_index=seq["kind"].astype(np.int64),
         replicas=_totals(world.replicas),
-        gap_edges_s=state.GAP_FLOOR_S * np.exp(names / state.GAP_BUCKETS_PER_E),
-        gap_counts=world.gaps.astype(np.int64),
+        gap_edges_s=gap_edges_s(),
+        gap_counts=(world.gaps + world.mixed_gaps).astype(np.int64),
         longest_queue=int(world.replicas["longest_queue"].max()),
         steps_outside=int(world.lanes["outside"].sum()),
         stopped_early=bool(world.options["stopped"]),

@@ -66,10 +66,11 @@ REPLICA = layout(
     "preemptions prefill_tokens decode_tokens hit_tokens lru_head lru_tail evictions cached_at "
     "max_seqs max_tokens block chunked hashed draft hash_blocks hash_tokens "
     "tokens_at sequences_at host_at batch_at batch_n context_at context_n decode_at chunk_at chunk_n past_at past_n "
-    "prefill_at mixed_at graph_max overlap ahead",
+    "prefill_at mixed_at graph_max overlap ahead decode_tokens_at",
     "next_issue_s busy_s kv_block_s eager_s stage_share",
 )
-"""One replica: its queue, KV blocks and totals, its limits, and where its step-time surface lies in the tables."""
+"""One replica: its queue, KV blocks and totals, its limits, and where its step-time surface lies in the tables;
+``tokens_at``: dense time of steps that prefill, ``decode_tokens_at``: of those that only decode."""
 
 CACHED = layout("resident users next prev")
 """One prefix block of one replica: whether it is held, by how many sequences, its place in the eviction order."""
@@ -83,10 +84,11 @@ PEAK = layout("epoch", "gap_s")
 OPTIONS = layout(
     "router closed coupled cursor heap max_waiting queue_seen abort_seen entry_first entry_count decode_first "
     "decode_count turn decode_turn allowed_misses allowed_ttft allowed_tpot allowed_e2e misses over_ttft over_tpot "
-    "over_e2e stopped bounds_at accepted_at accepted_count clients",
-    "queue_timeout_s abort_s client_delay_s start_spread_s transfer_s transfer_token_s ttft_s tpot_s e2e_s",
+    "over_e2e stopped bounds_at accepted_at accepted_count clients started",
+    "queue_timeout_s abort_s client_delay_s start_spread_s transfer_s transfer_token_s ttft_s tpot_s e2e_s pause_s",
 )
-"""The run's policies, its cursors, and the counters of the early stop."""
+"""The run's policies, its cursors, and the counters of the early stop; ``pause_s``: the kernel returns there, to be
+called again."""
 
 
 class World(NamedTuple):
@@ -111,4 +113,6 @@ class World(NamedTuple):
     peaks: Records
     """[lanes × PEAKS]."""
     gaps: FloatArray
-    """[GAP_BUCKETS] every inter-token gap."""
+    """[GAP_BUCKETS] inter-token gaps that a step of decodes alone ended."""
+    mixed_gaps: FloatArray
+    """[GAP_BUCKETS] those that a step with prefill ended."""

@@ -83,7 +83,7 @@ def _emit_from_prompt(w: World, seq: Record, now: float) -> None:
         seq.first_s = now
         _judge_first(w.tables, w.options, seq)
     else:
-        add_gap(w.gaps, now - seq.last_s, 1.0)
+        add_gap(w.mixed_gaps, now - seq.last_s, 1.0)
         seq.longest_gap_s = max(seq.longest_gap_s, now - seq.last_s)
     seq.last_s = now
 

@@ -119,7 +119,7 @@ def pack_surfaces(surfaces: tuple[StepSurface, ...]) -> tuple[list[FloatArray], 
             scalars[name] = start
             parts.append(np.asarray(table, dtype=np.float64).ravel())
             start += parts[-1].size
-        scalars["mixed_at"] = scalars["decode_at"]
+        scalars["mixed_at"], scalars["decode_tokens_at"] = scalars["decode_at"], scalars["tokens_at"]
         if surface.mixed_decode_attention_s is not None:
             scalars["mixed_at"] = start
             parts.append(np.asarray(surface.mixed_decode_attention_s, dtype=np.float64).ravel())
@@ -199,9 +199,10 @@ def decode_attention(tables: FloatArray, rep: Record, batch: float, context: flo
 
 @inner
 def dense_time(tables: FloatArray, rep: Record, tokens: int, emitting: int, graph: bool) -> float:
-    """GPU seconds that do not depend on context."""
+    """GPU seconds that do not depend on context; ``graph``: a step that only decodes, and may replay a CUDA graph."""
     eager = 0.0 if graph and emitting <= rep.graph_max else rep.eager_s
-    return float(tables[rep.tokens_at + tokens] + tables[rep.sequences_at + emitting] + eager)
+    at = rep.decode_tokens_at if graph else rep.tokens_at
+    return float(tables[at + tokens] + tables[rep.sequences_at + emitting] + eager)
 
 
 @inner

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from predictors.serving.surface import StepSurface
 from predictors.step_time.host import HostTime
-from predictors.step_time.operators import StepOperators, unabsorbed
+from predictors.step_time.operators import Experts, StepOperators, unabsorbed
 from predictors.step_time.sources import Source, TokenOperator
 from specs.deployment import Engine
 from specs.model import ModelSpec
@@ -60,7 +60,7 @@ def compile_surface(
     """
     tally = Tally()
     largest = engine.max_num_batched_tokens + engine.max_num_seqs * (1 + draft_tokens)
-    tokens_s = _token_seconds(operators, sources, engine, saved_s, largest, tally)
+    tokens_s = token_seconds(operators, sources, engine, saved_s, largest, tally)
     count = np.arange(engine.max_num_seqs + 1, dtype=np.float64)
     grid = _count_grid(engine.max_num_seqs)
     sequence = np.zeros_like(grid)
@@ -83,13 +83,20 @@ def compile_surface(
     return surface, tally
 
 
-def _token_seconds(
-    operators: StepOperators, sources: Sequence[Source], engine: Engine, saved_s: float, largest: int, tally: Tally
-) -> FloatArray:
+def token_seconds(
+    operators: StepOperators, sources: Sequence[Source], engine: Engine, saved_s: float, largest: int, tally: Tally,
+    *, experts_share: Callable[[FloatArray], FloatArray] | None = None,
+) -> FloatArray:  # fmt: skip
+    """Return the token-wise part of a step, in seconds, for 0 … ``largest`` scheduled tokens.
+
+    ``experts_share``: from scheduled tokens to what of the routed experts' time is left (None: all).
+    """
     grid = _count_grid(largest)
     total = np.zeros_like(grid)
     for operator in operators.token:
         index, seconds = _counted(sources, operator, grid)
+        if experts_share is not None and isinstance(operator, Experts):
+            seconds = seconds * experts_share(grid)
         total += operator.calls * seconds
         tally.add(index, operator.name, float(operator.calls * np.interp(32, grid, seconds)))
     total = np.maximum(total - saved_s, 0.5 * total)

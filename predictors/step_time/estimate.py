@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from predictors.serving.surface import StepSurface
 from predictors.step_time import measured, roofline
-from predictors.step_time.compose import Tally, compile_surface
+from predictors.step_time.compose import Tally, compile_surface, token_seconds
 from predictors.step_time.error import profile_error, roofline_error
 from predictors.step_time.host import GRAPH_GAP_S, HostTime, host_time
 from predictors.step_time.operators import StepOperators, step_operators
@@ -22,6 +26,7 @@ from specs.model import ModelSpec
 from specs.plan import Evidence
 from specs.profile import Basis, LayerProfileSpec
 
+FloatArray = npt.NDArray[np.float64]
 RoleName = Literal["mixed", "prefill", "decode"]
 Tier = Literal["measured", "database", "calibrated", "datasheet"]
 STRENGTH: tuple[Basis, ...] = ("measured", "database", "calibrated", "datasheet", "assumed")
@@ -63,6 +68,33 @@ def step_time(
     """
     if isinstance(profile, EngineProfileSpec):
         return _of_engine(profile, model, device, deployment)
+    parts = _parts(model, device, deployment, profile, role, host)
+    draft = deployment.speculative.draft_tokens if deployment.speculative else 0
+    surface, tally = compile_surface(
+        model, parts.operators, parts.sources, deployment.engine, parts.host, saved_s=parts.saved_s, draft_tokens=draft
+    )
+    tables, host, parallel = parts.tables, parts.host, _parallel(deployment, role)
+    evidence, error, tier = _judge(device, deployment, tally, tables, host)
+    _refuse_weaker(tier, require, model, device)
+    notes = _range_notes(tables, deployment, parallel)
+    return StepTime(surface=surface, relative_error=error, evidence=evidence, tier=tier, range_notes=notes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What a step is added up from."""
+
+    operators: StepOperators
+    sources: list[Source]
+    tables: ProfileTables | None
+    host: HostTime
+    saved_s: float
+
+
+def _parts(
+    model: ModelSpec, device: DeviceSpec, deployment: DeploymentSpec, profile: LayerProfileSpec | None, role: RoleName,
+    host: HostTime | None,
+) -> _Parts:  # fmt: skip
     parallel = _parallel(deployment, role)
     weights = deployment.precision.weights or model.weights_precision
     operators = step_operators(
@@ -71,14 +103,29 @@ def step_time(
     sources, tables = sources_of(model, device, parallel, profile, deployment.engine.name)
     host = host or host_time(deployment.engine.name, deployment.engine.version)
     saved_s = saved_s_of(host, model, weights, profile, operators)
+    return _Parts(operators=operators, sources=sources, tables=tables, host=host, saved_s=saved_s)
+
+
+def experts_family(
+    model: ModelSpec,
+    device: DeviceSpec,
+    deployment: DeploymentSpec,
+    shares: Sequence[Callable[[FloatArray], FloatArray]],
+    *,
+    profile: LayerProfileSpec | None = None,
+) -> tuple[FloatArray, ...]:
+    """Return `StepSurface.tokens_s` of a mixed replica for each of ``shares``: from scheduled tokens to what of the
+    routed experts' time is left. A share of 1 gives the surface's own.
+    """
+    parts, engine = _parts(model, device, deployment, profile, "mixed", None), deployment.engine
     draft = deployment.speculative.draft_tokens if deployment.speculative else 0
-    surface, tally = compile_surface(
-        model, operators, sources, deployment.engine, host, saved_s=saved_s, draft_tokens=draft
-    )
-    evidence, error, tier = _judge(device, deployment, tally, tables, host)
-    _refuse_weaker(tier, require, model, device)
-    notes = _range_notes(tables, deployment, parallel)
-    return StepTime(surface=surface, relative_error=error, evidence=evidence, tier=tier, range_notes=notes)
+    largest = engine.max_num_batched_tokens + engine.max_num_seqs * (1 + draft)
+    return tuple(
+        token_seconds(
+            parts.operators, parts.sources, engine, parts.saved_s, largest, Tally(), experts_share=share
+        )
+        for share in shares
+    )  # fmt: skip
 
 
 def _of_engine(
@@ -242,4 +289,4 @@ def _range_notes(tables: ProfileTables | None, deployment: DeploymentSpec, paral
     return tuple(notes)
 
 
-__all__ = ["StepOperators", "StepTime", "available_evidence", "datasheet_step_time", "step_time"]
+__all__ = ["StepOperators", "StepTime", "available_evidence", "datasheet_step_time", "experts_family", "step_time"]
