@@ -12,9 +12,8 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 # The renderer of each kind of plan; its function `explain(plan, *, plot)` returns the text.
 EXPLAINERS: dict[str, str] = {
-    "RightsizingPlan": "renderers.rightsizing",
-    "BrownoutPlan": "renderers.brownout",
     "BatchingPlan": "renderers.batching",
+    "BrownoutPlan": "renderers.brownout",
     "ModulesPlan": "renderers.modules",
     "PlacementPlan": "renderers.placement",
     "RightsizingPlan": "renderers.rightsizing",

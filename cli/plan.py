@@ -27,10 +27,6 @@ for command in (
     placement,
     modules,
     brownout,
-    modules,
-    placement,
-    rightsizing,
-    serving,
     techniques,
 ):
     app.command()(command)

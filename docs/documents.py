@@ -10,12 +10,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from specs.accuracy import AccuracyTable
 from specs.application import Application, ServiceProfile
 from specs.application_estimate import ApplicationEstimate
 from specs.base import Document
 from specs.batching import BatchingPlan
-from specs.accuracy import AccuracyTable
-from specs.base import Document
 from specs.brownout import BrownoutPlan
 from specs.check import CheckReport
 from specs.cluster import Cluster
@@ -28,12 +27,14 @@ from specs.estimate import MemoryEstimate
 from specs.experts import ExpertProfile
 from specs.gpu import GpuProfile
 from specs.host import HostProfile
+from specs.load import LoadForecast, LoadForecasts
 from specs.model import Model
 from specs.modules import ModulesPlan
 from specs.placement import PlacementPlan
 from specs.plan import ServingPlan
 from specs.prediction import ServingEstimate
 from specs.profile import LayerProfile
+from specs.rightsizing import RightsizingPlan
 from specs.techniques import TechniquesPlan
 from specs.workload import Workload
 
@@ -60,11 +61,13 @@ KINDS: tuple[type[Document], ...] = (
     ApplicationEstimate,
     PlacementPlan,
     ModulesPlan,
+    RightsizingPlan,
+    LoadForecast,
+    LoadForecasts,
+    BrownoutPlan,
+    TechniquesPlan,
+    AccuracyTable,
 )
-    Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
-    BrownoutPlan, TechniquesPlan, AccuracyTable, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile,
-    DriftReport, Device, Model,
-)  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",
     "_per_s": "per second", "_usd_per_hour": "USD per hour", "_tokens": "tokens", "_mhz": "MHz", "_w": "W",

@@ -23,9 +23,8 @@ PROFILE_KINDS: dict[str, str] = {
 """Each kind of profile and the module of its model."""
 
 PLAN_KINDS: dict[str, str] = {
-    "RightsizingPlan": "specs.rightsizing",
-    "BrownoutPlan": "specs.brownout",
     "BatchingPlan": "specs.batching",
+    "BrownoutPlan": "specs.brownout",
     "ModulesPlan": "specs.modules",
     "PlacementPlan": "specs.placement",
     "RightsizingPlan": "specs.rightsizing",
