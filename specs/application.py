@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -106,8 +107,22 @@ class Affinity(Spec):
     node_labels: dict[str, str] = Field(default_factory=dict)
 
 
+class ServiceTime(Spec):
+    """How long one visit keeps one server busy, calls to others left out; ``cv``: standard deviation over mean.
+
+    ``exponential`` has cv 1 and ``deterministic`` cv 0, whatever is given.
+    """
+
+    mean_s: Positive
+    cv: NonNegative = 1.0
+    distribution: Literal["exponential", "lognormal", "deterministic"] = "lognormal"
+
+
 class Service(Spec):
-    """One service. One that serves a language model refers to a Workload and a Deployment."""
+    """One service. One that serves a language model refers to a Workload and a Deployment.
+
+    ``concurrency``: visits that one replica works on at a time; ``service_time`` goes before what a profile says.
+    """
 
     name: str = Field(min_length=1)
     namespace: str | None = None
@@ -120,6 +135,8 @@ class Service(Spec):
     owner: str | None = None
     usd_per_replica_hour: Sourced | None = None
     profile: str | None = None  # a ServiceProfile: a path, or an id in the store
+    concurrency: Count | None = None
+    service_time: ServiceTime | None = None
     workload: str | None = None
     deployment: str | None = None
 
@@ -168,7 +185,7 @@ class ApplicationSpec(Spec):
     @model_validator(mode="after")
     def _names_are_known(self) -> ApplicationSpec:
         names = [service.name for service in self.services]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, times in Counter(names).items() if times > 1)
         if twice:
             raise ValueError(f"services given twice: {', '.join(twice)}")
         used = [name for call in self.calls for name in (call.caller, call.callee)]
@@ -203,28 +220,33 @@ def _components(calls_of: dict[str, list[str]]) -> list[list[str]]:
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     open_: list[str] = []
+    is_open: set[str] = set()
     found: list[list[str]] = []
     for root in calls_of:
         work = [(root, iter(calls_of[root]))] if root not in index else []
         if work:
             index[root] = low[root] = len(index)
             open_.append(root)
+            is_open.add(root)
         while work:
             name, rest = work[-1]
             for callee in rest:
                 if callee not in index:
                     index[callee] = low[callee] = len(index)
                     open_.append(callee)
+                    is_open.add(callee)
                     work.append((callee, iter(calls_of.get(callee, ()))))
                     break
-                if callee in open_:
+                if callee in is_open:
                     low[name] = min(low[name], index[callee])
             else:
                 work.pop()
                 if work:
                     low[work[-1][0]] = min(low[work[-1][0]], low[name])
                 if low[name] == index[name]:
-                    at = open_.index(name)
-                    found.append(open_[at:])
-                    del open_[at:]
+                    group: list[str] = []
+                    while not group or group[-1] != name:
+                        group.append(open_.pop())
+                    is_open.difference_update(group)
+                    found.append(group)
     return found

@@ -1,0 +1,277 @@
+"""One simulation from a network to what was measured: the kernel's arrays, arrivals fed in batches, and measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from predictors.application import kernel
+from predictors.application.graph import FloatArray, Graph, IntArray
+from predictors.application.kernel import World, run_kernel
+from predictors.application.measures import Figures, batch_figures, exact_figures, histogram_figures
+from predictors.application.stations import Queue, Station
+from specs.errors import InfeasibleError, InputError
+
+BATCHES = 20
+WARM_UP_BATCHES = 2
+VISITS = 4_000_000  # simulated, unless the number of requests is given
+FEWEST_REQUESTS, MOST_REQUESTS = 2_000, 400_000
+MOST_VISITS_PER_REQUEST = 1_000_000
+MOST_VISITS_AT_ONCE = 20_000_000  # 1.8 GB of arrays
+OnProgress = Callable[[float, float, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A call graph with a station per service; ``arrival_cv``: of the gaps between requests, 1 is Poisson."""
+
+    graph: Graph
+    stations: tuple[Station, ...]
+    arrival_cv: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one simulation measured; seconds.
+
+    ``response``: at each service, wait and own work of one visit, calls to others left out; ``wait``: the mean wait.
+    ``entries``: end to end, from each entry; ``all_entries``: of all requests. ``busy``: mean servers at work.
+    """
+
+    response: Figures  # [services]
+    wait_s: FloatArray  # [services]
+    busy: FloatArray  # [services]
+    visits: IntArray  # [services]
+    entries: tuple[Figures, ...]  # each of shape [1]
+    all_entries: Figures  # [1]
+    answer_s: FloatArray  # [requests] in order of arrival
+    entry_of: IntArray  # [requests]
+    requests: int
+    most_in_flight: int
+
+
+def default_requests(graph: Graph) -> int:
+    """As many requests as make about four million visits, at least 2,000 and at most 400,000."""
+    per_request = float(graph.load_per_s.sum() / graph.rate_per_s.sum())
+    return int(np.clip(VISITS / per_request, FEWEST_REQUESTS, MOST_REQUESTS))
+
+
+def simulate(
+    network: Network,
+    *,
+    requests: int | None = None,
+    seed: int = 0,
+    on_progress: OnProgress = lambda done, total, what: None,
+) -> Run:
+    """Run ``requests`` requests after a tenth as many to warm up, and others behind them until all are answered.
+
+    Twenty batches give the standard errors (batch means, std). Events are streamed: memory grows with the visits in
+    flight, not with the length of the run. InfeasibleError where a queue does not keep up; InputError for a graph in
+    which one request makes more than a million visits. Ours.
+    """
+    refuse_overload(network)
+    _refuse_explosion(network.graph)
+    total = max(requests or default_requests(network.graph), BATCHES)
+    size = -(-total // BATCHES)
+    arrivals = _Arrivals(network, seed)
+    feed = _Feed(_world(network, size * (BATCHES + WARM_UP_BATCHES)), seed)
+    measured: list[_Batch] = []
+    for batch in range(WARM_UP_BATCHES + BATCHES):
+        feed.take(*arrivals.next(size))
+        found = feed.batch()
+        if batch >= WARM_UP_BATCHES:
+            measured.append(found)
+            on_progress(batch + 1 - WARM_UP_BATCHES, BATCHES, "simulating requests")
+    entry_of = np.concatenate(arrivals.entries)[WARM_UP_BATCHES * size :]
+    while feed.world.counts[kernel.ANSWERED] < len(feed.world.answer_s):
+        feed.take(*arrivals.next(size))
+    return _collected(network, feed.world, measured, entry_of, size)
+
+
+def refuse_overload(network: Network) -> None:
+    """Raise `InfeasibleError` where a service is asked more than its servers can do, naming the worst and its cure."""
+    load = network.graph.load_per_s
+    shares = [
+        (float(rate) / one.capacity_per_s, i)
+        for i, (rate, one) in enumerate(zip(load, network.stations, strict=True))
+        if isinstance(one, Queue)
+    ]
+    worst, i = max(shares, default=(0.0, 0))
+    if worst < 1.0:
+        return
+    one = network.stations[i]
+    assert isinstance(one, Queue)
+    others = sum(share >= 1.0 for share, _ in shares) - 1
+    more = f"; {others} more services do not keep up either" if others else ""
+    text = (
+        f"service {network.graph.names[i]}: it is asked {load[i]:.4g} visits per second and {one.servers} at a time"
+        f" of {one.mean_s:.4g} s each do {one.capacity_per_s:.4g}{more}"
+    )
+    raise InfeasibleError(text, cure=f"Run {worst:.3g} times as many replicas or more, or send {1 / worst:.0%} of it.")
+
+
+class _Arrivals:
+    """Gaps drawn at the total rate, each request's entry in proportion to the entries' rates."""
+
+    def __init__(self, network: Network, seed: int) -> None:
+        graph = network.graph
+        self.rng = np.random.default_rng([seed, 1])
+        self.rate = float(graph.rate_per_s.sum())
+        self.shape = 1.0 / network.arrival_cv**2 if network.arrival_cv > 0.0 else np.inf
+        self.upto = np.cumsum(graph.rate_per_s) / self.rate
+        self.service = graph.entry
+        self.now_s = 0.0
+        self.entries: list[IntArray] = []
+
+    def next(self, count: int) -> tuple[FloatArray, IntArray]:
+        mean = 1.0 / self.rate
+        regular = np.isinf(self.shape)
+        gaps = np.full(count, mean) if regular else self.rng.gamma(self.shape, mean / self.shape, count)
+        times = self.now_s + np.cumsum(gaps)
+        self.now_s = float(times[-1])
+        entry = np.minimum(np.searchsorted(self.upto, self.rng.random(count), side="right"), len(self.upto) - 1)
+        self.entries.append(entry.astype(np.int64))
+        return times, self.service[entry]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Sums over one batch, [services], and the time it took."""
+
+    histogram: npt.NDArray[np.int32]
+    response_s: FloatArray
+    wait_s: FloatArray
+    busy_s: FloatArray
+    visits: IntArray
+    span_s: float
+
+
+class _Feed:
+    """A world, the requests it has been fed so far, and room that grows."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world, self.seed, self.fed = world, seed, 0
+        self.began_s = self.now_s = 0.0
+
+    def take(self, times: FloatArray, services: IntArray) -> None:
+        self.world.counts[kernel.NEXT_ARRIVAL] = 0
+        while run_kernel(self.world, times, services, self.fed, self.seed, False) == kernel.FULL:
+            self.world = _grown(self.world)
+        self.fed += len(times)
+        self.now_s = float(times[-1])
+
+    def batch(self) -> _Batch:
+        w = self.world
+        sums = (w.histogram, w.response_s, w.wait_s, w.busy_s, w.visits)
+        histogram, response_s, wait_s, busy_s, visits = (array.copy() for array in sums)
+        found = _Batch(histogram, response_s, wait_s, busy_s, visits, self.now_s - self.began_s)
+        for array in sums:
+            array[:] = 0
+        self.began_s = self.now_s
+        return found
+
+
+def _refuse_explosion(graph: Graph) -> None:
+    most = float(graph.visits.sum(axis=1).max())
+    if most > MOST_VISITS_PER_REQUEST:
+        text = (
+            f"spec.calls: one request makes {most:.3g} visits, more than the {MOST_VISITS_PER_REQUEST:,} simulated:"
+            " services called over several paths are visited once per path"
+        )
+        raise InputError(text, cure="Lower calls_per_request to what is measured (`tonnage profile services`).")
+
+
+def _world(network: Network, requests: int) -> World:
+    graph, n = network.graph, len(network.stations)
+    kinds, first, second, z, logs = _drawing(network.stations)
+    whole = np.floor(graph.calls + 1e-12)
+    most = int(np.ceil(graph.calls).sum()) + 1
+    per_visit = _room(max(1024, 2 * most))
+    capacity = len(per_visit["link"])
+    zeros = np.zeros
+    return World(
+        servers=np.asarray([s.servers if isinstance(s, Queue) else 0 for s in network.stations], dtype=np.int64),
+        kind=kinds, first_parameter=first, second_parameter=second, table_z=z, table_log_s=logs,
+        busy=zeros(n, np.int64), head=np.full(n, -1), tail=np.full(n, -1),
+        first_call=graph.first, callee=graph.callee, whole_calls=whole.astype(np.int64),
+        part_call=np.maximum(graph.calls - whole, 0.0), stage=graph.stage, side_by_side=graph.side_by_side,
+        waited=graph.waited, **per_visit, heap_s=zeros(capacity), heap_visit=zeros(capacity, np.int64),
+        counts=zeros(kernel.COUNTS, np.int64), histogram=zeros((n, kernel.BUCKETS), np.int32),
+        scale_s=np.asarray([_scale_s(s) for s in network.stations]), response_s=zeros(n), wait_s=zeros(n),
+        busy_s=zeros(n), visits=zeros(n, np.int64), answer_s=np.full(requests, np.nan), most_launched=most,
+    )  # fmt: skip
+
+
+def _scale_s(one: Station) -> float:
+    return one.mean_s if isinstance(one, Queue) else float(np.exp(np.median(one.log_s)))
+
+
+def _room(capacity: int) -> dict[str, Any]:
+    """Arrays per visit in flight, every place free and linked to the next."""
+    names = ("service", "parent", "call", "repeats_left", "pending", "next_call", "request")
+    found: dict[str, Any] = {name: np.zeros(capacity, dtype=np.int64) for name in names}
+    found["link"] = np.arange(1, capacity + 1)
+    found["key"], found["arrived_s"] = np.zeros(capacity, dtype=np.uint64), np.zeros(capacity)
+    return found
+
+
+def _grown(w: World) -> World:
+    """The same world with twice the room."""
+    old = len(w.link)
+    if 2 * old > max(MOST_VISITS_AT_ONCE, 4 * w.most_launched):
+        text = f"more than {MOST_VISITS_AT_ONCE:,} visits are in flight at once, which is what a simulation holds"
+        raise InfeasibleError(text, cure="Lower the load, or add replicas where visits wait.")
+    room = _room(2 * old)
+    for name, array in room.items():
+        array[:old] = getattr(w, name)
+    # Places are handed out from the front of the free list, whose last link pointed just past the old end.
+    heap_s, heap_visit = np.zeros(2 * old), np.zeros(2 * old, dtype=np.int64)
+    heap_s[:old], heap_visit[:old] = w.heap_s, w.heap_visit
+    return w._replace(heap_s=heap_s, heap_visit=heap_visit, **room)
+
+
+def _drawing(stations: tuple[Station, ...]) -> tuple[IntArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Kind and two parameters of each station's times, and the tables of those that are read at the load."""
+    kinds, first, second = (np.zeros(len(stations)) for _ in range(3))
+    z: list[float] = []
+    logs: list[float] = []
+    for i, one in enumerate(stations):
+        if not isinstance(one, Queue):
+            kinds[i], first[i], second[i] = kernel.TABLE, len(z), len(one.scores)
+            z += one.scores
+            logs += one.log_s
+        elif one.distribution == "lognormal":
+            variance = np.log1p(one.cv**2)
+            kinds[i], first[i], second[i] = kernel.LOGNORMAL, np.log(one.mean_s) - variance / 2.0, np.sqrt(variance)
+        else:
+            kinds[i] = kernel.EXPONENTIAL if one.distribution == "exponential" else kernel.DETERMINISTIC
+            first[i] = one.mean_s
+    return kinds.astype(np.int64), first, second, np.asarray(z or [0.0]), np.asarray(logs or [0.0])
+
+
+def _collected(network: Network, w: World, batches: list[_Batch], entry_of: IntArray, size: int) -> Run:
+    answers = w.answer_s[WARM_UP_BATCHES * size :]
+    histogram: IntArray = np.asarray(sum(b.histogram.astype(np.int64) for b in batches))
+    by_batch = [histogram_figures(b.histogram, b.response_s, b.visits, w.scale_s) for b in batches]
+    visits = np.sum([b.visits for b in batches], axis=0)
+    whole = histogram_figures(histogram, np.sum([b.response_s for b in batches], axis=0), visits, w.scale_s)
+    batch_of = np.arange(len(answers)) // size
+    entries = range(len(network.graph.entry))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        wait_s = np.sum([b.wait_s for b in batches], axis=0) / visits
+    return Run(
+        response=batch_figures(whole, by_batch),
+        wait_s=wait_s,
+        busy=np.sum([b.busy_s for b in batches], axis=0) / sum(b.span_s for b in batches),
+        visits=visits,
+        entries=tuple(exact_figures(answers[entry_of == e], batch_of[entry_of == e], BATCHES) for e in entries),
+        all_entries=exact_figures(answers, batch_of, BATCHES),
+        answer_s=answers,
+        entry_of=entry_of,
+        requests=len(answers),
+        most_in_flight=int(w.counts[kernel.PEAK]),
+    )
