@@ -24,6 +24,8 @@ NAMES = (
     "start-up",
     "drift",
     "layer-sum",
+    "slo-cost",
+    "lsram",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -24,6 +24,7 @@ PROFILE_KINDS: dict[str, str] = {
 
 PLAN_KINDS: dict[str, str] = {
     "ServingPlan": "specs.plan",
+    "SloPlan": "specs.slo_plan",
 }
 """Each kind of plan and the module of its model."""
 

@@ -1,138 +1,97 @@
-"""The call graph of an application as arrays: its order, visits per request of each entry, and what is waited for."""
+"""What is waited for in a call graph, as the solver takes it."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from solvers.budgets.problem import Calls, FloatArray
-from specs.application import ApplicationSpec, Call, cycles
-from specs.errors import InputError
+from predictors.application.graph import Graph
+from solvers.budgets.problem import Calls, FloatArray, IntArray
+from specs.application import Quantity
 
 
 @dataclass(frozen=True)
 class Entrance:
-    """An entry with the requests per second that enter there; ``level``: percentile of its SLO, such as ``p99``."""
+    """An entry with an SLO: its row in the application's entries, and the percentile that is bound; seconds."""
 
-    service: str
-    rate_per_s: float
-    level: str
+    row: int
+    service: int
+    name: str
+    level: Quantity
     bound_s: float
     priority: int | None = None
 
 
 @dataclass(frozen=True)
-class Graph:
-    """Services in the order of their calls, callers first.
+class Waited:
+    """The services that some entry waits for, callers first; ``at``: their place, −1 for the others.
 
-    ``load_per_s``: requests per second of each service from all entries. ``visits``: per request of each entry, one
-    row per entry. ``waited``: the services that some entry waits for, in order; the others are only called
-    asynchronously and have no bound.
+    The others are only called asynchronously, or from entries without an SLO: they have no bound.
     """
 
-    names: tuple[str, ...]
-    calls: tuple[Call, ...]
-    visits: FloatArray
-    load_per_s: FloatArray
-    waited: tuple[str, ...]
+    services: IntArray
+    at: IntArray
 
 
-def graph_of(spec: ApplicationSpec, entries: Sequence[Entrance], where: str) -> Graph:
-    """Return the graph of ``spec``; raises `InputError` for cycles, for services no entry reaches, and for no load."""
-    order = _order(spec, where)
-    at = {name: i for i, name in enumerate(order)}
-    calls = tuple(sorted(spec.calls, key=lambda call: (at[call.caller], call.stage, at[call.callee])))
-    visits = np.zeros((len(entries), len(order)))
-    for row, entry in enumerate(entries):
-        visits[row, at[entry.service]] = 1.0
-    for call in calls:
-        visits[:, at[call.callee]] += visits[:, at[call.caller]] * call.calls_per_request
-    _refuse_unreachable(order, visits, where)
-    load = np.array([entry.rate_per_s for entry in entries]) @ visits
-    if not np.any(load > 0.0):
-        cure = "Give spec.entries[].rate_per_s the requests per second that enter, or --load ENTRY=RATE."
-        raise InputError(f"{where}: spec.entries: no traffic enters, so that nothing can be sized", cure=cure)
-    return Graph(tuple(order), calls, visits, load, _waited(order, calls, entries))
+def waited(graph: Graph, entrances: Sequence[Entrance]) -> Waited:
+    """Return the services that ``entrances`` wait for."""
+    found = np.zeros(len(graph.names), dtype=bool)
+    found[[one.service for one in entrances]] = True
+    for i in graph.order.tolist():  # callers are decided before their callees
+        if found[i]:
+            calls = slice(int(graph.first[i]), int(graph.first[i + 1]))
+            found[graph.callee[calls][graph.waited[calls]]] = True
+    services = graph.order[found[graph.order]]
+    at = np.full(len(graph.names), -1, dtype=np.int64)
+    at[services] = np.arange(len(services))
+    return Waited(services, at)
 
 
-def _order(spec: ApplicationSpec, where: str) -> list[str]:
-    """Kahn's topological order (std), in the order of the document where calls leave it open."""
-    below: dict[str, list[str]] = {service.name: [] for service in spec.services}
-    callers = Counter(call.callee for call in spec.calls)
-    for call in spec.calls:
-        below[call.caller].append(call.callee)
-    ready = [name for name in below if not callers[name]]
-    order: list[str] = []
-    for name in ready:
-        order.append(name)
-        for callee in below[name]:
-            callers[callee] -= 1
-            if not callers[callee]:
-                ready.append(callee)
-    if len(order) < len(below):
-        rounds = "; ".join(" → ".join(group[:8]) for group in cycles(spec.calls)[:3])
-        cure = "Take out the call that closes the circle, or mark a service that only passes messages on."
-        raise InputError(f"{where}: spec.calls: services call each other in a circle: {rounds}", cure=cure)
-    return order
-
-
-def _refuse_unreachable(order: Sequence[str], visits: FloatArray, where: str) -> None:
-    lost = [name for name, seen in zip(order, visits.sum(axis=0), strict=True) if seen <= 0.0]
-    if lost:
-        cure = "Add the call or the entry that leads there, or leave them out of spec.services."
-        raise InputError(f"{where}: spec.services: no entry reaches {_listed(lost)}", cure=cure)
-
-
-def _waited(order: Sequence[str], calls: Sequence[Call], entries: Sequence[Entrance]) -> tuple[str, ...]:
-    found = {entry.service for entry in entries}
-    for call in calls:  # in order, so that a caller is decided before its callees
-        if call.caller in found and not call.asynchronous:
-            found.add(call.callee)
-    return tuple(name for name in order if name in found)
-
-
-def problem_calls(graph: Graph, entries: Sequence[Entrance], bounds_s: Sequence[float]) -> tuple[Calls, float]:
+def problem_calls(
+    graph: Graph, among: Waited, entrances: Sequence[Entrance], bounds_s: Sequence[float]
+) -> tuple[Calls, float]:
     """The calls that are waited for below a root that joins the entries, and the root's bound.
 
-    Service 0 is the root; ``waited[i]`` is service i + 1. The root calls entry e with weight T / T_e and has the bound
+    Service 0 is the root, ``among.services[i]`` is i + 1. The root calls entry e with weight T / T_e and has the bound
     T, the longest of ``bounds_s``: all entries keep their bounds where and only where it does (ours).
     """
-    at = {name: i + 1 for i, name in enumerate(graph.waited)}
     longest = max(bounds_s)
-    groups: list[tuple[int, list[tuple[int, float]]]] = [
-        (0, [(at[entry.service], longest / bound) for entry, bound in zip(entries, bounds_s, strict=True)])
-    ]
-    key: tuple[str, int] | None = None
-    for call in graph.calls:
-        if call.asynchronous or call.caller not in at:
-            continue
-        if key != (call.caller, call.stage):
-            key = (call.caller, call.stage)
-            groups.append((at[call.caller], []))
-        groups[-1][1].append((at[call.callee], times(call)))
-    return _packed(len(at) + 1, groups), longest
-
-
-def times(call: Call) -> float:
-    """How often the caller waits for the callee in a row: whole calls, the more where their number varies (ours)."""
-    return float(np.ceil(call.calls_per_request - 1e-9)) if call.repeats == "sequential" else 1.0
-
-
-def _packed(services: int, groups: Sequence[tuple[int, list[tuple[int, float]]]]) -> Calls:
-    per_service = np.bincount([owner for owner, _ in groups], minlength=services)
-    sizes = [len(calls) for _, calls in groups]
-    flat = [call for _, calls in groups for call in calls]
+    owners, sizes = [0], [len(entrances)]
+    callees = [int(among.at[one.service]) + 1 for one in entrances]
+    weights = [longest / bound for bound in bounds_s]
+    for place, i in enumerate(among.services.tolist()):
+        stage = None
+        for call in range(int(graph.first[i]), int(graph.first[i + 1])):
+            if not graph.waited[call]:
+                continue
+            if stage != graph.stage[call]:
+                stage = graph.stage[call]
+                owners.append(place + 1)
+                sizes.append(0)
+            sizes[-1] += 1
+            callees.append(int(among.at[graph.callee[call]]) + 1)
+            weights.append(times(float(graph.calls[call]), bool(graph.side_by_side[call])))
+    per_service = np.bincount(owners, minlength=len(among.services) + 1)
     return Calls(
         np.concatenate([[0], np.cumsum(per_service)]).astype(np.int64),
         np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        np.array([callee for callee, _ in flat], dtype=np.int64),
-        np.array([weight for _, weight in flat], dtype=np.float64),
-    )
+        np.array(callees, dtype=np.int64), np.array(weights, dtype=np.float64),
+    ), longest  # fmt: skip
 
 
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def times(calls_per_visit: float, side_by_side: bool) -> float:
+    """How often a callee's latency counts: whole calls in a row, the more where their number varies (ours)."""
+    return 1.0 if side_by_side else float(np.ceil(calls_per_visit - 1e-9))
+
+
+def visits_waited(graph: Graph, among: Waited, entrances: Sequence[Entrance]) -> FloatArray:
+    """Visits that one request of each entrance waits for, side by side ones too; [entrances]."""
+    visits = np.zeros((len(entrances), len(graph.names)))
+    visits[np.arange(len(entrances)), [one.service for one in entrances]] = 1.0
+    for i in among.services.tolist():
+        for call in range(int(graph.first[i]), int(graph.first[i + 1])):
+            if graph.waited[call]:
+                visits[:, graph.callee[call]] += visits[:, i] * max(float(np.ceil(graph.calls[call] - 1e-9)), 1.0)
+    return np.asarray(visits.sum(axis=1), dtype=np.float64)

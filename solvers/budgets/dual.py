@@ -32,7 +32,7 @@ def exact(problem: Problem, gap: float = GAP, most: int = MOST_ITERATIONS, warm:
     share = shares_of(problem)
     room = max(problem.bound_s - least, 1e-12 * problem.bound_s)
     budget, price, cost, lower, used = _ascend(
-        theta, flow_now, problem.bound_s, 2.0 / room, gap, most, share, *problem.arrays, *problem.pieces
+        theta, flow_now, problem.bound_s, 2.0 / room, gap, most, share, *problem.flat
     )
     return Split(budget, cost, price, lower, "exact", used, {"theta": theta})
 
@@ -129,7 +129,7 @@ def _root_flow(
     for _ in range(FLOW_STEPS):
         expected, fixed = 0.0, 0.0
         for i in range(n):
-            s, c = cheapest(now * flow[i], i, at, low, high, area, base)
+            s, _ = cheapest(now * flow[i], i, at, low, high, area, base)
             expected += flow[i] * s
             k = at[i]
             while k < at[i + 1] - 1 and s > high[k]:

@@ -38,18 +38,20 @@ def least_latency(problem: Problem) -> float:
     return float(found[0])
 
 
-def longest_path(problem: Problem, budget_s: FloatArray) -> list[int]:
-    """The services whose budgets make up the latency at the root, callers first."""
+def longest_path(problem: Problem, budget_s: FloatArray) -> dict[int, float]:
+    """The services whose budgets make up the latency at the root, callers first, and how often each one's counts."""
     latency, calls = latencies(problem, budget_s), problem.calls
-    path, stack = [], [0]
+    path: dict[int, float] = {}
+    stack = [(0, 1.0)]
     while stack:
-        i = stack.pop()
-        path.append(i)
-        for g in range(int(calls.group_at[i]), int(calls.group_at[i + 1])):
+        i, times = stack.pop()
+        path[i] = path.get(i, 0.0) + times
+        for g in range(int(calls.group_at[i + 1]) - 1, int(calls.group_at[i]) - 1, -1):  # the first comes off first
             of_group = slice(int(calls.call_at[g]), int(calls.call_at[g + 1]))
             values = calls.weight[of_group] * latency[calls.callee[of_group]]
-            stack.append(int(calls.callee[of_group][int(np.argmax(values))]))
-    return list(dict.fromkeys(path))
+            k = int(np.argmax(values))
+            stack.append((int(calls.callee[of_group][k]), times * float(calls.weight[of_group][k])))
+    return path
 
 
 def toward_bound(problem: Problem, budget_s: FloatArray, passes: int = 12) -> FloatArray:

@@ -24,10 +24,11 @@ UNCHANGED = 0.01
 def gradient(problem: Problem, iterations: int = ITERATIONS) -> Split:
     """Return a split near the cheapest by descent; `NoSplitError` where there is none.
 
-    The budgets above the least ones move along the gradient of cost + flow × smooth maximum over the ways, in logarithms
-    and scaled by its curvature; after each step they are projected onto the bound. The maximum's temperature falls from
-    COARSE to FINE. That the split is found by gradient descent on resources under a model from partial to end-to-end
-    tails is the paper's (abs; LSRAM, arXiv 2411.11493); its equations are not public, these are ours.
+    What lies above the least budgets moves along the gradient of cost + flow × smooth maximum over the ways, in
+    logarithms and scaled by its curvature; after each step it is projected onto the bound. The temperature of the
+    maximum falls from COARSE to FINE. That the split is found by gradient descent on resources, under a model from
+    partial to end-to-end tails, is the paper's (abs; LSRAM, arXiv 2411.11493); its equations are not public, these
+    are ours.
     """
     start = equal(problem).budget_s
     return _descend(problem, start, COARSE, iterations, "gradient")
@@ -51,7 +52,7 @@ def _descend(problem: Problem, start_s: FloatArray, coarse: float, iterations: i
     least = least_latency(problem)
     room = problem.bound_s - least
     free = np.maximum(start_s - problem.costs.lowest_s, 1e-9 * room / shares_of(problem))
-    budget = _steps(np.log(free), problem.bound_s, least, coarse, iterations, *problem.arrays, *problem.pieces)
+    budget = _steps(np.log(free), problem.bound_s, least, coarse, iterations, *problem.flat)
     return answer(problem, toward_bound(problem, budget), method, iterations)
 
 

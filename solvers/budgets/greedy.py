@@ -22,9 +22,7 @@ def units(problem: Problem, units_per_service: int = UNITS_PER_SERVICE) -> Split
     room = problem.bound_s - least_latency(problem)
     unit = room / (units_per_service * float(shares_of(problem)[0]))
     first = problem.costs.lowest_s + 0.01 * unit  # a unit off the base, where the cost is infinite, has no saving
-    given, budget = _give(
-        np.minimum(first, problem.costs.highest_s), unit, problem.bound_s, *problem.arrays, *problem.pieces
-    )
+    given, budget = _give(np.minimum(first, problem.costs.highest_s), unit, problem.bound_s, *problem.flat)
     return answer(problem, budget, "units", int(given))
 
 

@@ -171,7 +171,7 @@ def cheapest(
         if area[k] <= 0.0:
             best = low[k]
         elif price <= 0.0:
-            best = high[k]
+            best = np.inf
         else:
             best = max(base[k] + np.sqrt(area[k] / price), low[k])
         if best <= high[k] or k == at[i + 1] - 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,6 +76,15 @@ class Problem:
         """The costs as the compiled passes take them."""
         return self.costs.at, self.costs.low_s, self.costs.high_s, self.costs.area, self.costs.base_s
 
+    @property
+    def flat(
+        self,
+    ) -> tuple[IntArray, IntArray, IntArray, FloatArray, IntArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Calls and costs, as the compiled solvers take them."""
+        group_at, call_at, callee, weight = self.arrays
+        at, low, high, area, base = self.pieces
+        return group_at, call_at, callee, weight, at, low, high, area, base
+
 
 @dataclass(frozen=True)
 class Split:
@@ -100,11 +109,11 @@ class Split:
 
 
 class NoSplitError(Exception):
-    """Even the least budgets together exceed the bound; ``path`` are the services on the longest path."""
+    """Even the least budgets together exceed the bound; ``path``: services on the longest path, how often each."""
 
-    def __init__(self, path: Sequence[int], least_s: float) -> None:
+    def __init__(self, path: Mapping[int, float], least_s: float) -> None:
         super().__init__(f"the least budgets sum to {least_s:.6g} s")
-        self.path, self.least_s = tuple(path), least_s
+        self.path, self.least_s = dict(path), least_s
 
 
 def chain(services: int) -> Calls:

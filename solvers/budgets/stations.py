@@ -9,6 +9,9 @@ import numpy as np
 
 from solvers.budgets.problem import Costs, FloatArray, IntArray
 
+Piece = tuple[float, float, float, float]
+"""Lowest and highest budget, area and base of one piece."""
+
 
 @dataclass(frozen=True)
 class Stations:
@@ -52,18 +55,19 @@ def costs_of(found: Stations) -> tuple[Costs, FloatArray]:
     the curve's form; for a convex curve it is the curve. The second array is the cost of a station whose load one
     replica carries at its lowest knot: a single piece of area 0, to be added to every answer.
     """
-    at, low, high, area, base, fixed = [0], [], [], [], [], []
+    at: list[int] = [0]
+    found_pieces: list[Piece] = []
+    fixed: list[float] = []
     for i in range(len(found.load_per_s)):
         knots = slice(int(found.at[i]), int(found.at[i + 1]))
         pieces, least = _pieces(
             found.rate_per_s[knots], found.latency_s[knots], float(found.load_per_s[i]), float(found.price[i])
         )
-        for piece in pieces:
-            low.append(piece[0]), high.append(piece[1]), area.append(piece[2]), base.append(piece[3])
-        at.append(len(low))
+        found_pieces += pieces
+        at.append(len(found_pieces))
         fixed.append(least)
-    arrays = [np.array(values, dtype=np.float64) for values in (low, high, area, base)]
-    return Costs(np.array(at, dtype=np.int64), *arrays), np.array(fixed)
+    low, high, area, base = np.array(found_pieces, dtype=np.float64).T.copy()
+    return Costs(np.array(at, dtype=np.int64), low, high, area, base), np.array(fixed)
 
 
 def hull(rate_per_s: FloatArray, latency_s: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -80,9 +84,6 @@ def _above(x: FloatArray, y: FloatArray, i: int, j: int, k: int) -> bool:
     return bool((y[j] - y[i]) * (x[k] - x[i]) >= (y[k] - y[i]) * (x[j] - x[i]))
 
 
-Piece = tuple[float, float, float, float]
-
-
 def _pieces(rates: FloatArray, latencies: FloatArray, load: float, price: float) -> tuple[list[Piece], float]:
     x, y = hull(rates, latencies)
     if load < x[-1]:  # one replica carries it all: beyond its load nothing gets cheaper
@@ -96,4 +97,4 @@ def _pieces(rates: FloatArray, latencies: FloatArray, load: float, price: float)
             found.append((float(y[k]), float(y[k + 1]), float(price * load * slope), float(y[k] - slope * x[k])))
     if found:
         return found, 0.0
-    return [(float(y[-1]), float(y[-1]), 0.0, float(y[-1]))], float(price * load / x[-1])
+    return [(float(y[-1]), float(y[-1]), 0.0, float(y[-1]))], float(price * (load / x[-1] if x[-1] > 0.0 else 1.0))

@@ -30,9 +30,7 @@ def whole(problem: Problem, given: Stations, split: Split, lower: float) -> Whol
     that of the result is the better of it and of the Lagrangian at ``split.price``, in which each service chooses its
     whole number itself (std) and which is a bound where the prices are a flow, as `exact` gives them.
     """
-    replicas = _rounded_up(
-        split.budget_s, given.fewest, given.at, given.rate_per_s, given.latency_s, given.load_per_s
-    )
+    replicas = _rounded_up(split.budget_s, given.fewest, given.at, given.rate_per_s, given.latency_s, given.load_per_s)
     ok = _give_back(
         replicas, split.price, problem.bound_s, *problem.arrays, given.fewest, given.at, given.rate_per_s,
         given.latency_s, given.load_per_s, given.price,
@@ -69,7 +67,7 @@ def lagrangian(problem: Problem, given: Stations, price: FloatArray) -> float:
 def _latency(n: int, i: int, at: IntArray, rate: FloatArray, value: FloatArray, load: FloatArray) -> float:
     x = load[i] / n
     if x > rate[at[i + 1] - 1] * (1.0 + 1e-9):
-        return np.inf
+        return float(np.inf)
     return float(np.interp(x, rate[at[i] : at[i + 1]], value[at[i] : at[i + 1]]))
 
 
@@ -157,7 +155,7 @@ def _lagrangian(
     total = -price[0] * bound
     for i in range(len(price)):
         total += _best_whole(i, price[i], at, low, high, area, base, fewest, load, cost)
-    return total
+    return float(total)
 
 
 @compiled
@@ -176,7 +174,7 @@ def _best_whole(
     """Least cost × n + price × latency(n) over whole n; convex in n, so that the two beside the best real n decide."""
     first, last = at[i], at[i + 1] - 1
     if area[first] <= 0.0:
-        return cost[i] * fewest[i] + price * low[first]
+        return float(cost[i] * fewest[i] + price * low[first])
     best = np.inf
     for k in range(first, last + 1):
         real = np.sqrt(price * area[k] / cost[i]) / cost[i] ** 0.5 if cost[i] > 0.0 else 0.0
@@ -186,4 +184,4 @@ def _best_whole(
             whole_n = max(n, float(fewest[i]))
             s = base[k] + area[k] / (cost[i] * whole_n)  # a line of the hull, below the convex latency
             best = min(best, cost[i] * whole_n + price * max(s, low[first]))
-    return best
+    return float(best)
