@@ -62,7 +62,7 @@ def _ascend(
     costs, marginal = np.empty(n), np.empty(n)
     ahead = theta.copy()
     best_cost, lower, last, momentum, step = np.inf, -np.inf, -np.inf, 1.0, step0
-    used = 0
+    used, since = 0, 0
     for k in range(most):
         used = k + 1
         softmax(ahead, 1.0, group_at, call_at, callee, weight, total, share, flow)
@@ -75,11 +75,14 @@ def _ascend(
             lower = value
             for i in range(n):
                 price[i] = flow_now * flow[i]
-        if value < last:  # the momentum went too far: go on from the last point without it
-            momentum, last, step = 1.0, -np.inf, max(0.5 * step, step0)
+        if value < last - 1e-13 * abs(last):  # the momentum went too far: go on from the last point without it
+            if since <= 1:  # a plain step went too far: repeated calls make the dual steeper than the entropy
+                step0 *= 0.5
+            momentum, last, step, since = 1.0, -np.inf, max(0.5 * step, step0), 0
             ahead[:] = theta
             continue
         last = value
+        since += 1
         if k % CHECK_EVERY == CHECK_EVERY - 1 or k < 2:
             tried[:] = budget
             shrink(tried, low[at[:-1]], bound, group_at, call_at, callee, weight)
