@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.budgets.compiled import compiled
-from solvers.budgets.feasible import least_latency, shares_of
+from solvers.budgets.feasible import safe_step, shares_of
 from solvers.budgets.passes import cheapest, fill, priced, shrink, softmax
 from solvers.budgets.problem import FloatArray, IntArray, Problem, Split
 
@@ -16,7 +16,7 @@ FILLS = 12
 FLOW_STEPS = 40
 
 
-def exact(problem: Problem, gap: float = GAP, most: int = MOST_ITERATIONS, warm: Split | None = None) -> Split:
+def exact(problem: Problem, gap: float = GAP, most: int = MOST_ITERATIONS) -> Split:
     """Return the split of least cost, within a relative ``gap`` that its ``lower`` proves; `NoSplitError` where none.
 
     Dual: a flow μ from the root, split over the calls of each group; its value Σ_i min_s(cost_i(s) + μ_i s) − μ_0 T
@@ -24,27 +24,23 @@ def exact(problem: Problem, gap: float = GAP, most: int = MOST_ITERATIONS, warm:
     a group is a softmax of the budgets summed over the iterations, which takes one pass down and one up (std: mirror
     ascent, Nesterov's momentum with restarts; this use of them ours). Cost: O(services + calls) per iteration.
     """
-    least = least_latency(problem)
+    step = safe_step(problem)
     theta = np.zeros(problem.calls.services)
-    if warm is not None and "theta" in warm.state and len(warm.state["theta"]) == len(theta):
-        theta = warm.state["theta"].copy()
-    flow_now = float(warm.price[0]) if warm is not None and warm.price[0] > 0.0 else 0.0
-    share = shares_of(problem)
-    room = max(problem.bound_s - least, 1e-12 * problem.bound_s)
-    budget, price, cost, lower, used = _ascend(
-        theta, flow_now, problem.bound_s, 2.0 / room, gap, most, share, *problem.flat
+    budget, price, cost, lower, used = ascend(
+        theta, 0.0, problem.bound_s, step, gap, most, CHECK_EVERY, shares_of(problem), *problem.flat
     )
-    return Split(budget, cost, price, lower, "exact", used, {"theta": theta})
+    return Split(budget, cost, price, lower, "exact", used)
 
 
 @compiled
-def _ascend(
+def ascend(
     theta: FloatArray,
     flow_now: float,
     bound: float,
     step0: float,
     gap: float,
     most: int,
+    check_every: int,
     share_of: FloatArray,
     group_at: IntArray,
     call_at: IntArray,
@@ -56,9 +52,13 @@ def _ascend(
     area: FloatArray,
     base: FloatArray,
 ) -> tuple[FloatArray, FloatArray, float, float, int]:
+    """Move the flow from ``theta``, which is changed: best budgets, best prices, their cost, the bound, iterations.
+
+    Every ``check_every`` iterations budgets that keep the bound are made of the flow's; a relative ``gap`` ends it.
+    """
     n = len(theta)
     total, share, flow = np.empty(n), np.empty(len(callee)), np.empty(n)
-    budget, tried, best, price = np.empty(n), np.empty(n), np.empty(n), np.zeros(n)
+    budget, tried, best, price, top = np.empty(n), np.empty(n), np.empty(n), np.zeros(n), np.empty(n)
     costs, marginal = np.empty(n), np.empty(n)
     ahead = theta.copy()
     best_cost, lower, last, momentum, step = np.inf, -np.inf, -np.inf, 1.0, step0
@@ -74,17 +74,9 @@ def _ascend(
         if value > lower:
             lower = value
             for i in range(n):
-                price[i] = flow_now * flow[i]
-        if value < last - 1e-13 * abs(last):  # the momentum went too far: go on from the last point without it
-            if since <= 1:  # a plain step went too far: repeated calls make the dual steeper than the entropy
-                step0 *= 0.5
-            momentum, last, step, since = 1.0, -np.inf, max(0.5 * step, step0), 0
-            ahead[:] = theta
-            continue
-        last = value
-        since += 1
-        if k % CHECK_EVERY == CHECK_EVERY - 1 or k < 2:
-            tried[:] = budget
+                price[i], top[i] = flow_now * flow[i], budget[i]
+        if k % check_every == check_every - 1 or k == 0 or k == most - 1:
+            tried[:] = top
             shrink(tried, low[at[:-1]], bound, group_at, call_at, callee, weight)
             fill(tried, high[at[1:] - 1], share_of, bound, FILLS, group_at, call_at, callee, weight)
             priced(tried, at, low, high, area, base, costs, marginal)
@@ -93,6 +85,14 @@ def _ascend(
                 best[:] = tried
             if best_cost - lower <= gap * abs(lower):
                 break
+        if value < last - 1e-13 * abs(last):  # the momentum went too far: go on from the last point without it
+            if since <= 1:  # a plain step went too far: repeated calls make the dual steeper than the entropy
+                step0 *= 0.5
+            momentum, last, step, since = 1.0, -np.inf, max(0.5 * step, step0), 0
+            ahead[:] = theta
+            continue
+        last = value
+        since += 1
         following = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum * momentum))
         push = (momentum - 1.0) / following
         momentum = following

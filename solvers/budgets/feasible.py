@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solvers.budgets.passes import counted, fill, longest, priced, shrink
+from solvers.budgets.passes import allowed, counted, fill, longest, priced, shrink
 from solvers.budgets.problem import FloatArray, NoSplitError, Problem, Split
 
 
@@ -36,6 +36,24 @@ def least_latency(problem: Problem) -> float:
     if not found[0] < problem.bound_s:
         raise NoSplitError(longest_path(problem, least), float(found[0]))
     return float(found[0])
+
+
+def slack_of(problem: Problem) -> FloatArray:
+    """What each service alone could add to its least budget; `NoSplitError` where the bound leaves nothing."""
+    least_latency(problem)
+    latency = latencies(problem, problem.costs.lowest_s)
+    room = np.empty(len(latency))
+    allowed(latency, problem.bound_s, *problem.arrays, room)
+    return room - latency
+
+
+def safe_step(problem: Problem) -> float:
+    """Step of the ascent that cannot overshoot, 1/s: twice the inverse of the widest room above the least budgets.
+
+    The dual is relatively smooth to the entropy of the ways with half the longest sum of (budget − base) as constant
+    (ours, from φ'' = −(s − base)/2μ of one service).
+    """
+    return 2.0 / max(float(slack_of(problem).max()), 1e-12 * problem.bound_s)
 
 
 def longest_path(problem: Problem, budget_s: FloatArray) -> dict[int, float]:

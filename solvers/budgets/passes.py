@@ -103,24 +103,28 @@ def shrink(
 ) -> None:
     """Shrink the budgets on ways that are too long until the root keeps ``bound``; others stay as they are.
 
-    Each by bound / latency of the longest way through it, which makes every way keep the bound; what that leaves
-    below ``low``, or counts more than once, is mended by a straight way toward ``low`` (latency is convex).
+    Callers first, each service gets a deadline for itself and what it waits for. Where it exceeds that, its own budget
+    and those of its calls keep the same part of what they have above ``low``; a callee's deadline is the least that its
+    callers leave it, never below its own lowest latency, so that every deadline can be kept (ours).
     """
     n = len(budget)
-    latency, room = np.empty(n), np.empty(n)
+    latency, least, deadline = np.empty(n), np.empty(n), np.full(n, np.inf)
     longest(budget, group_at, call_at, callee, weight, latency)
-    allowed(latency, bound, group_at, call_at, callee, weight, room)
+    longest(low, group_at, call_at, callee, weight, least)
+    deadline[0] = bound
     for i in range(n):
-        over = latency[i] - room[i]
-        if over > 0.0:
-            budget[i] = max(budget[i] * bound / (bound + over), low[i])
-    longest(budget, group_at, call_at, callee, weight, latency)
-    now = latency[0]
-    if now > bound:
-        longest(low, group_at, call_at, callee, weight, latency)
-        part = (bound - latency[0]) / (now - latency[0])
-        for i in range(n):
+        part = 1.0
+        if latency[i] > deadline[i]:
+            part = max((deadline[i] - least[i]) / (latency[i] - least[i]), 0.0)
             budget[i] = low[i] + part * (budget[i] - low[i])
+        for g in range(group_at[i], group_at[i + 1]):
+            most, fewest = 0.0, 0.0
+            for e in range(call_at[g], call_at[g + 1]):
+                most = max(most, weight[e] * latency[callee[e]])
+                fewest = max(fewest, weight[e] * least[callee[e]])
+            room = fewest + part * (most - fewest)
+            for e in range(call_at[g], call_at[g + 1]):
+                deadline[callee[e]] = min(deadline[callee[e]], room / weight[e])
 
 
 @compiled

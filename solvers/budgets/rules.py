@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from solvers.budgets.feasible import answer, latencies, least_latency, shares_of
-from solvers.budgets.passes import allowed
+from solvers.budgets.feasible import answer, latencies, shares_of, slack_of
 from solvers.budgets.problem import FloatArray, Problem, Split
 
 
 def equal(problem: Problem) -> Split:
     """Each service gets its least budget and an equal part of the slack of the longest way through it (std)."""
-    slack = _slack(problem)
+    slack = slack_of(problem)
     return _within(problem, problem.costs.lowest_s + slack / shares_of(problem), "equal")
 
 
 def proportional(problem: Problem) -> Split:
     """Each service gets a part of the bound in proportion to its least budget (after GrandSLAm's stage slack; std)."""
     least = problem.costs.lowest_s
-    slack, latency = _slack(problem), latencies(problem, problem.costs.lowest_s)
+    slack, latency = slack_of(problem), latencies(problem, problem.costs.lowest_s)
     through = latency[0] - (slack - slack[0])  # at the root; exact where no call counts more than once
     return _within(problem, least * problem.bound_s / np.maximum(through, latency), "proportional")
-
-
-def _slack(problem: Problem) -> FloatArray:
-    """What each service alone could add to its least budget."""
-    least_latency(problem)
-    latency = latencies(problem, problem.costs.lowest_s)
-    room = np.empty(len(latency))
-    allowed(latency, problem.bound_s, *problem.arrays, room)
-    return room - latency
 
 
 def _within(problem: Problem, budget_s: FloatArray, method: str) -> Split:
