@@ -13,6 +13,8 @@ GAP = 1e-6
 MOST_ITERATIONS = 60_000
 CHECK_EVERY = 50
 FILLS = 12
+FEW = 4
+"""Steps within which a failure is laid to the step and not to the momentum."""
 FLOW_STEPS = 40
 
 
@@ -86,7 +88,7 @@ def ascend(
             if best_cost - lower <= gap * abs(lower):
                 break
         if value < last - 1e-13 * abs(last):  # the momentum went too far: go on from the last point without it
-            if since <= 1:  # a plain step went too far: repeated calls make the dual steeper than the entropy
+            if since <= FEW:  # the step itself went too far: at kinks and repeated calls the dual is steeper
                 step0 *= 0.5
             momentum, last, step, since = 1.0, -np.inf, max(0.5 * step, step0), 0
             ahead[:] = theta

@@ -182,6 +182,8 @@ def _best_whole(
         middle = min(max(real, ends[0]), min(ends[1], 1e15))
         for n in (np.floor(middle), np.ceil(middle)):
             whole_n = max(n, float(fewest[i]))
-            s = base[k] + area[k] / (cost[i] * whole_n)  # a line of the hull, below the convex latency
-            best = min(best, cost[i] * whole_n + price * max(s, low[first]))
+            s = low[first]
+            for j in range(first, last + 1):  # a convex latency is the highest of its lines
+                s = max(s, base[j] + area[j] / (cost[i] * whole_n))
+            best = min(best, cost[i] * whole_n + price * s)
     return float(best)
