@@ -26,6 +26,7 @@ NAMES = (
     "layer-sum",
     "slo-cost",
     "lsram",
+    "msars-split",
 )
 RESULTS = Path(__file__).parent / "results"
 

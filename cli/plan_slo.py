@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cli.options import Force, Output, Quiet, Seed, Store, Write
 from cli.outcomes import OUTCOME_CODES
 
+if TYPE_CHECKING:
+    from specs.learned_model import LearnedModel
+
 
 def slo(
     application: Annotated[Path, typer.Argument(help="An Application document: services, calls, entries with SLOs.")],
     method: Annotated[
-        Literal["exact", "gradient", "units", "equal", "proportional", "all"],
+        Literal["exact", "gradient", "units", "gcn", "equal", "proportional", "all"],
         typer.Option(help="How the SLO is split; all takes the cheapest answer and shows the others."),
     ] = "exact",
     slo: Annotated[
@@ -33,6 +36,9 @@ def slo(
     current: Annotated[
         Path | None,
         typer.Option(help="What runs now, an Application or an earlier plan, from which gradient starts again."),
+    ] = None,
+    learned: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The model of gcn: read where it exists, else trained into it.")
     ] = None,
     output: Output = None,
     write: Write = None,
@@ -53,10 +59,24 @@ def slo(
     from planners.slo import plan as plan_slo
     from renderers.slo import slo_table
 
+    model = _model(learned, seed) if method == "gcn" else None
     with progress(quiet=quiet) as on_progress:
         decided = plan_slo(
             application, method=method, slo=tuple(slo or ()), compose=compose, traces=tuple(traces or ()), scale=scale,
-            current=current, store=store, seed=seed, on_progress=on_progress,
+            current=current, learned=model, store=store, seed=seed, on_progress=on_progress,
         )  # fmt: skip
     emit(decided, lambda: slo_table(decided), output=output, write=write, force=force, quiet=quiet)
     raise typer.Exit(OUTCOME_CODES[decided.status.outcome])
+
+
+def _model(path: Path | None, seed: int) -> LearnedModel:
+    """The trained network at ``path``, else a new one, written there where a path was given."""
+    from planners.slo.learned import read_model, train
+    from specs.writing import to_yaml, write_atomically
+
+    if path is not None and path.exists():
+        return read_model(path)
+    found = train(seed)
+    if path is not None:
+        write_atomically(path, to_yaml(found))
+    return found

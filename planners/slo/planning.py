@@ -14,6 +14,7 @@ from planners.slo.refusals import abstained, infeasible, unconfirmed
 from planners.slo.report import Answer, cost_of_rest, report
 from planners.slo.solve import SOLVERS, Method, Solved, Solver, replicas_of, solve, updated
 from solvers.budgets.problem import NoSplitError, Split
+from specs.learned_model import LearnedModel
 from specs.slo_plan import MethodCost, SloPlan
 
 ATTEMPTS = 5
@@ -30,13 +31,15 @@ def plan(
     traces: tuple[Path, ...] = (),
     scale: float = 1.0,
     current: Path | None = None,
+    learned: LearnedModel | None = None,
     store: str | None = None,
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> SloPlan:
     """Split the SLO of ``application`` into budgets and size its services so that they cost least.
 
-    ``method``: one of `SOLVERS`, or ``all``, which takes the cheapest of those that prove or descend.
+    ``method``: one of `SOLVERS`; ``all``, which takes the cheapest of them; or ``gcn``, the graph network
+    ``learned`` (trained anew where None), which never wins by default.
     ``compose``: how percentiles add up. ``traces`` tell how the end-to-end tail follows
     from the sum of the services' own.
     ``scale`` multiplies the load. ``current``: what runs now, or an earlier plan that ``gradient`` starts from. Every
@@ -53,7 +56,7 @@ def plan(
     if missing:
         return abstained(question, missing, started)
     ready = composer(question)
-    solvers = _solvers(question, ready, str(method))
+    solvers = _solvers(question, ready, str(method), learned)
     factors = np.ones(len(question.entrances))
     confirmed: Confirmation | None = None
     for attempt in range(ATTEMPTS):
@@ -76,7 +79,11 @@ def plan(
     return unconfirmed(question, confirmed, ATTEMPTS, started)
 
 
-def _solvers(question: Question, ready: Composer, method: str) -> dict[str, Solver]:
+def _solvers(question: Question, ready: Composer, method: str, learned: LearnedModel | None) -> dict[str, Solver]:
+    if method == "gcn":
+        from planners.slo.learned import solver_of, train
+
+        return {"gcn": solver_of(learned or train(question.seed), question.seed)}
     if method == "all":
         return dict(SOLVERS)
     if method == "gradient" and question.earlier is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
+from scipy.optimize import LinearConstraint, minimize
 
 from solvers.budgets.closed_form import closed_form
 from solvers.budgets.dual import exact
@@ -43,11 +43,11 @@ def oracle(problem: Problem) -> float:
     matrix, least = np.array(rows), np.array(right)
     low, high = problem.costs.lowest_s, np.minimum(problem.costs.highest_s, problem.bound_s)
     start = np.concatenate([equal(problem).budget_s, np.full(n + groups, problem.bound_s)])
-    solved = minimize(
+    solved = minimize(  # type: ignore[call-overload]
         lambda x: float(cost_of(problem, np.maximum(x[:n], low + 1e-9))[0].sum()), start, method="SLSQP",
-        constraints=[{"type": "ineq", "fun": lambda x: matrix @ x - least}],
+        constraints=[LinearConstraint(matrix, least, np.inf)],
         bounds=[*zip(low + 1e-6, high, strict=True), *[(0.0, problem.bound_s)] * (n + groups)],
-        options={"maxiter": 1000, "ftol": 1e-13},
+        tol=1e-13, options={"maxiter": 1000},
     )  # fmt: skip
     assert plain_latency(calls, solved.x[:n]) <= problem.bound_s * (1 + 1e-6)
     return float(solved.fun)
