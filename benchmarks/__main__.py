@@ -27,6 +27,8 @@ NAMES = (
     "slo-cost",
     "lsram",
     "msars-split",
+    "application-theory",
+    "cilantro",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -22,9 +22,9 @@ def replicas_of(given: list[str]) -> dict[str, int]:
     return found
 
 
-def factor(value: float, option: str, *, least: float | None = None) -> float:
-    """Return ``value``; raises `InputError` unless it is finite and above 0 (or at ``least`` where that is given)."""
-    if not math.isfinite(value) or (value <= 0.0 if least is None else value < least):
-        wanted = "above 0" if least is None else f"of {least:g} or more"
+def factor(value: float, option: str, *, least: float | None = None, most: float = math.inf) -> float:
+    """Return ``value``; raises `InputError` unless it is finite and above 0, or between ``least`` and ``most``."""
+    if not math.isfinite(value) or (value <= 0.0 if least is None else value < least) or value > most:
+        wanted = "above 0" if least is None else f"from {least:g} to {most:g}"
         raise InputError(f"{option} {value}: a number {wanted} was expected", cure="Such as 1.5.")
     return value

@@ -18,7 +18,8 @@ def application(
     scale: Annotated[float, typer.Option(help="Multiply the load of every entry.")] = 1.0,
     cv: Annotated[float, typer.Option(help="Burstiness: coefficient of variation of the gaps (1: Poisson).")] = 1.0,
     requests: Annotated[
-        int | None, typer.Option(min=20, help="Requests simulated, else as many as make 4 million visits.")
+        int | None,
+        typer.Option(min=20, max=20_000_000, help="Requests simulated; else enough for 4 million visits."),
     ] = None,
     output: Output = None,
     write: Write = None,
@@ -36,7 +37,7 @@ def application(
 
     refuse_overwrite(write, force)
     chosen = replicas_of(replicas or [])
-    scale, cv = factor(scale, "--scale"), factor(cv, "--cv", least=0.0)
+    scale, cv = factor(scale, "--scale"), factor(cv, "--cv", least=0.0, most=20.0)
     from predictors.application.estimate import estimate_application
     from profilers.applications import read_application
     from renderers.application import application_table

@@ -11,18 +11,18 @@ from specs.errors import InputError
 from specs.parsing import Lines
 from specs.reading import read_document, read_documents, read_text, validate
 
-MOST_CALLS = 50_000
-"""Calls that a document may list: so many are read in about five seconds."""
-_CALLEE = re.compile(r"\bcallee\b")
+MOST_CALLS, MOST_SERVICES = 100_000, 50_000
+"""What a document may list: either is read in less than five seconds."""
+_CALLEE, _NAME = re.compile(r"\bcallee\b"), re.compile(r"\bname\b")
 
 
 def read_application(path: Path, store: str | None = None) -> tuple[Application, dict[str, ServiceProfileSpec]]:
     """Return the Application in the YAML file ``path`` and its services' profiles by name.
 
     A ServiceProfile in the same file is that of the service it names, unless the service names another. InputError
-    for a document with more than 50,000 calls, before it is read.
+    for a document with more than 100,000 calls or 50,000 services, before it is parsed.
     """
-    _refuse_too_many_calls(path)
+    _refuse_too_much(path)
     documents = read_documents(path)
     application = _application(path, documents)
     beside = _profiles_beside(path, documents)
@@ -64,9 +64,14 @@ def _profiles_beside(path: Path, documents: list[tuple[dict[str, Any], Lines]]) 
     return found
 
 
-def _refuse_too_many_calls(path: Path) -> None:
-    calls = len(_CALLEE.findall(read_text(path)))
+def _refuse_too_much(path: Path) -> None:
+    """Count what a document lists in its text, because parsing it is what takes long."""
+    text = read_text(path)
+    calls, services = len(_CALLEE.findall(text)), len(_NAME.findall(text))
     if calls > MOST_CALLS:
-        text = f"{path}: lists about {calls:,} calls; at most {MOST_CALLS:,} are read"
+        message = f"{path}: lists about {calls:,} calls; at most {MOST_CALLS:,} are read"
         cure = "Put the calls of one caller to one callee together (calls_per_request), or cut the graph in parts."
-        raise InputError(text, cure=cure)
+        raise InputError(message, cure=cure)
+    if services > MOST_SERVICES:
+        message = f"{path}: lists about {services:,} names; at most {MOST_SERVICES:,} services are read"
+        raise InputError(message, cure="Cut the application in parts.")

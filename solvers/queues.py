@@ -1,4 +1,4 @@
-"""Queues in closed form: Erlang's formulas, M/M/c, M/D/1, M/G/1, M/G/c, and the servers a response bound needs."""
+"""Queues in closed form: Erlang's formulas, M/M/c, M/D/1, M/G/1, M/G/c, fork-join, and servers for a bound."""
 
 from __future__ import annotations
 
@@ -115,3 +115,25 @@ def gigc_wait_mean(
 ) -> float:
     """Approximate mean wait in queue of G/G/c, seconds (Allen–Cunneen, std): M/M/c's times (c_a² + c_s²)/2."""
     return mmc_wait_mean(arrival_per_s, 1.0 / service_mean_s, servers) * (arrival_cv**2 + service_cv**2) / 2.0
+
+
+def fork_join_two_mean(arrival_per_s: float, service_per_s: float) -> float:
+    """Mean response of a job that two M/M/1 queues serve half each, seconds (Flatto and Hahn 1984, std).
+
+    (12 − ρ)/8 times the response of one of them; infinite at ρ ≥ 1. Exact: both halves arrive together.
+    """
+    spare = service_per_s - arrival_per_s
+    return (12.0 - arrival_per_s / service_per_s) / 8.0 / spare if spare > 0.0 else math.inf
+
+
+def fork_join_mean_bounds(branches: int, arrival_per_s: float, service_per_s: float) -> tuple[float, float]:
+    """Least and most mean response of a job that ``branches`` M/M/1 queues share, seconds (Nelson, Tantawi 1988, std).
+
+    At most that of independent queues, H_n times one response, because the branches are associated; at least that of
+    one queue, and the longest of n services. Both infinite at ρ ≥ 1.
+    """
+    spare = service_per_s - arrival_per_s
+    if spare <= 0.0:
+        return math.inf, math.inf
+    harmonic = sum(1.0 / k for k in range(1, branches + 1))
+    return max(1.0 / spare, harmonic / service_per_s), harmonic / spare

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from predictors.application.graph import Graph, read_graph
-from predictors.application.network import network_of
-from predictors.application.simulation import Network, Run, simulate
+from predictors.application.network import Network, network_of
+from predictors.application.simulation import Run, simulate
 from predictors.application.stations import Delay, Queue, Station
 
 __all__ = ["Delay", "Graph", "Network", "Queue", "Run", "Station", "network_of", "read_graph", "simulate"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from predictors.application.graph import FloatArray, Graph
-from predictors.application.simulation import Network
+from predictors.application.network import Network
 from predictors.application.stations import Delay, Queue, Station
 from solvers.queues import gigc_wait_mean
 

@@ -10,8 +10,8 @@ import numpy as np
 from predictors.application.closed_form import end_to_end_bounds, service_means
 from predictors.application.graph import FloatArray
 from predictors.application.measures import QUANTITIES, Figures
-from predictors.application.network import network_of
-from predictors.application.simulation import BATCHES, WARM_UP_BATCHES, Network, OnProgress, Run, simulate
+from predictors.application.network import Network, network_of
+from predictors.application.simulation import BATCHES, OnProgress, Run, simulate
 from predictors.application.stations import Queue, Station
 from specs.application import ApplicationSpec, Quantity, ServiceProfileSpec
 from specs.application_estimate import ApplicationBound, ApplicationEstimate, EntryFound, ServiceFound, Simulated
@@ -129,7 +129,7 @@ def _ceiling_reason(worst: ServiceFound) -> str:
 def _how(run: Run, seed: int) -> dict[str, float | int]:
     return {
         "requests": run.requests,
-        "warm_up_requests": run.requests * WARM_UP_BATCHES // BATCHES,
+        "warm_up_requests": run.warm_up_requests,
         "batches": BATCHES,
         "visits": int(run.visits.sum()),
         "most_in_flight": run.most_in_flight,

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from predictors.application.graph import read_graph
-from predictors.application.simulation import Network
-from predictors.application.stations import station
+from predictors.application.graph import Graph, read_graph
+from predictors.application.stations import Station, station
 from specs.application import ApplicationSpec, ServiceProfileSpec
 from specs.errors import InputError
 from specs.explaining import nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A call graph with a station per service; ``arrival_cv``: of the gaps between requests, 1 is Poisson."""
+
+    graph: Graph
+    stations: tuple[Station, ...]
+    arrival_cv: float = 1.0
 
 
 def network_of(

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from predictors.application import kernel
+from predictors.application.closed_form import end_to_end_bounds, service_means
 from predictors.application.graph import FloatArray, Graph, IntArray
 from predictors.application.kernel import World, run_kernel
 from predictors.application.measures import Figures, batch_figures, exact_figures, histogram_figures
+from predictors.application.network import Network
 from predictors.application.stations import Queue, Station
 from specs.errors import InfeasibleError, InputError
 
 BATCHES = 20
-WARM_UP_BATCHES = 2
+FEWEST_WARM_UP_BATCHES = 2
+WARM_UP_RESPONSES = 3.0  # at least so many mean response times pass before anything is measured
 VISITS = 4_000_000  # simulated, unless the number of requests is given
 FEWEST_REQUESTS, MOST_REQUESTS = 2_000, 400_000
 MOST_VISITS_PER_REQUEST = 1_000_000
 MOST_VISITS_AT_ONCE = 20_000_000  # 1.8 GB of arrays
 OnProgress = Callable[[float, float, str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """A call graph with a station per service; ``arrival_cv``: of the gaps between requests, 1 is Poisson."""
-
-    graph: Graph
-    stations: tuple[Station, ...]
-    arrival_cv: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +45,7 @@ class Run:
     answer_s: FloatArray  # [requests] in order of arrival
     entry_of: IntArray  # [requests]
     requests: int
+    warm_up_requests: int
     most_in_flight: int
 
 
@@ -67,29 +62,36 @@ def simulate(
     seed: int = 0,
     on_progress: OnProgress = lambda done, total, what: None,
 ) -> Run:
-    """Run ``requests`` requests after a tenth as many to warm up, and others behind them until all are answered.
+    """Run ``requests`` requests after some to warm up, and others behind them until all are answered.
 
-    Twenty batches give the standard errors (batch means, std). Events are streamed: memory grows with the visits in
-    flight, not with the length of the run. InfeasibleError where a queue does not keep up; InputError for a graph in
-    which one request makes more than a million visits. Ours.
+    The warm-up is a tenth as many, or three mean responses where that is longer. Twenty batches give the standard
+    errors (batch means, std). Events are streamed: memory grows with the visits in flight, not with the length of the
+    run. InfeasibleError where a queue does not keep up; InputError for a graph in which one request makes more than a
+    million visits. Ours.
     """
     refuse_overload(network)
     _refuse_explosion(network.graph)
     total = max(requests or default_requests(network.graph), BATCHES)
     size = -(-total // BATCHES)
     arrivals = _Arrivals(network, seed)
-    feed = _Feed(_world(network, size * (BATCHES + WARM_UP_BATCHES)), seed)
-    measured: list[_Batch] = []
-    for batch in range(WARM_UP_BATCHES + BATCHES):
+    unmeasured = _warm_up_batches(network, size)
+    feed = _Feed(_world(network, size * (BATCHES + unmeasured)), seed)
+    sums = _Sums(feed.world)
+    for batch in range(unmeasured + BATCHES):
         feed.take(*arrivals.next(size))
-        found = feed.batch()
-        if batch >= WARM_UP_BATCHES:
-            measured.append(found)
-            on_progress(batch + 1 - WARM_UP_BATCHES, BATCHES, "simulating requests")
-    entry_of = np.concatenate(arrivals.entries)[WARM_UP_BATCHES * size :]
+        feed.batch(sums if batch >= unmeasured else None)
+        on_progress(batch + 1, unmeasured + BATCHES, "simulating requests")
+    entry_of = np.concatenate(arrivals.entries)[unmeasured * size :]
     while feed.world.counts[kernel.ANSWERED] < len(feed.world.answer_s):
-        feed.take(*arrivals.next(size))
-    return _collected(network, feed.world, measured, entry_of, size)
+        feed.take(*arrivals.next(-(-size // 4)))
+    return _collected(network, feed.world, sums, entry_of, size)
+
+
+def _warm_up_batches(network: Network, size: int) -> int:
+    """A tenth of the run, or more where responses are long against it."""
+    low, _ = end_to_end_bounds(network.graph, service_means(network))
+    needed = WARM_UP_RESPONSES * float(low.max() * network.graph.rate_per_s.sum())
+    return max(FEWEST_WARM_UP_BATCHES, math.ceil(needed / size))
 
 
 def refuse_overload(network: Network) -> None:
@@ -138,16 +140,27 @@ class _Arrivals:
         return times, self.service[entry]
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """Sums over one batch, [services], and the time it took."""
+class _Sums:
+    """What the batches measured at the services, [services], added up; the figures of each batch."""
 
-    histogram: npt.NDArray[np.int32]
-    response_s: FloatArray
-    wait_s: FloatArray
-    busy_s: FloatArray
-    visits: IntArray
-    span_s: float
+    def __init__(self, world: World) -> None:
+        n = len(world.visits)
+        self.histogram = np.zeros(world.histogram.shape, dtype=np.int64)
+        self.response_s, self.wait_s, self.busy_s = (np.zeros(n) for _ in range(3))
+        self.visits = np.zeros(n, dtype=np.int64)
+        self.span_s = 0.0
+        self.batches: list[FloatArray] = []
+
+    def add(self, w: World, span_s: float) -> None:
+        for name in ("histogram", "response_s", "wait_s", "busy_s", "visits"):
+            total = getattr(self, name)
+            total += getattr(w, name)
+        self.span_s += span_s
+        self.batches.append(histogram_figures(w.histogram, w.response_s, w.visits, w.scale_s))
+
+    def figures(self, scale_s: FloatArray) -> Figures:
+        whole = histogram_figures(self.histogram, self.response_s, self.visits, scale_s)
+        return batch_figures(whole, self.batches)
 
 
 class _Feed:
@@ -164,15 +177,14 @@ class _Feed:
         self.fed += len(times)
         self.now_s = float(times[-1])
 
-    def batch(self) -> _Batch:
+    def batch(self, sums: _Sums | None) -> None:
+        """Add what the services measured since the last batch to ``sums``, or drop it, and begin a new one."""
         w = self.world
-        sums = (w.histogram, w.response_s, w.wait_s, w.busy_s, w.visits)
-        histogram, response_s, wait_s, busy_s, visits = (array.copy() for array in sums)
-        found = _Batch(histogram, response_s, wait_s, busy_s, visits, self.now_s - self.began_s)
-        for array in sums:
+        if sums is not None:
+            sums.add(w, self.now_s - self.began_s)
+        for array in (w.histogram, w.response_s, w.wait_s, w.busy_s, w.visits):
             array[:] = 0
         self.began_s = self.now_s
-        return found
 
 
 def _refuse_explosion(graph: Graph) -> None:
@@ -253,25 +265,21 @@ def _drawing(stations: tuple[Station, ...]) -> tuple[IntArray, FloatArray, Float
     return kinds.astype(np.int64), first, second, np.asarray(z or [0.0]), np.asarray(logs or [0.0])
 
 
-def _collected(network: Network, w: World, batches: list[_Batch], entry_of: IntArray, size: int) -> Run:
-    answers = w.answer_s[WARM_UP_BATCHES * size :]
-    histogram: IntArray = np.asarray(sum(b.histogram.astype(np.int64) for b in batches))
-    by_batch = [histogram_figures(b.histogram, b.response_s, b.visits, w.scale_s) for b in batches]
-    visits = np.sum([b.visits for b in batches], axis=0)
-    whole = histogram_figures(histogram, np.sum([b.response_s for b in batches], axis=0), visits, w.scale_s)
+def _collected(network: Network, w: World, sums: _Sums, entry_of: IntArray, size: int) -> Run:
+    answers = w.answer_s[-BATCHES * size :]
     batch_of = np.arange(len(answers)) // size
     entries = range(len(network.graph.entry))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        wait_s = np.sum([b.wait_s for b in batches], axis=0) / visits
+    seen = sums.visits > 0
     return Run(
-        response=batch_figures(whole, by_batch),
-        wait_s=wait_s,
-        busy=np.sum([b.busy_s for b in batches], axis=0) / sum(b.span_s for b in batches),
-        visits=visits,
+        response=sums.figures(w.scale_s),
+        wait_s=np.divide(sums.wait_s, sums.visits, out=np.full(len(seen), np.nan), where=seen),
+        busy=sums.busy_s / sums.span_s,
+        visits=sums.visits,
         entries=tuple(exact_figures(answers[entry_of == e], batch_of[entry_of == e], BATCHES) for e in entries),
         all_entries=exact_figures(answers, batch_of, BATCHES),
         answer_s=answers,
         entry_of=entry_of,
         requests=len(answers),
+        warm_up_requests=len(w.answer_s) - len(answers),
         most_in_flight=int(w.counts[kernel.PEAK]),
     )

@@ -110,6 +110,8 @@ def sigma_of(mean_s: float, p99_s: float) -> float:
 def _delay(name: str, profile: ServiceProfileSpec, load_per_s: float, replicas: int) -> Delay:
     measured_on = max(round(profile.replicas.p50), 1) if profile.replicas else 1
     curves = {curve.quantity: curve for curve in profile.curves} or _tables(profile)
+    for curve in curves.values():
+        _refuse_falling(name, curve)
     rate = load_per_s / replicas * measured_on  # of as many replicas as were measured
     limits = {quantity: _limit(curve) for quantity, curve in curves.items()}
     limit, limited_by = min(limits.values())
@@ -119,6 +121,8 @@ def _delay(name: str, profile: ServiceProfileSpec, load_per_s: float, replicas: 
         quantity: float(evaluate(c.form, c.parameters, c.knots, SHARES.get(quantity), max(rate, c.low_per_s)))
         for quantity, c in curves.items()
     }
+    if not all(0.0 < value < math.inf for value in at.values()):
+        raise _beyond(name, load_per_s, limit * replicas / measured_on, limited_by, replicas)
     scores, logs, note = _quantile_function(at)
     errors = [curve.error for curve in curves.values() if curve.error is not None]
     forms = ", ".join(f"{quantity} {curve.form}" for quantity, curve in curves.items())
@@ -143,12 +147,27 @@ def _limit(curve: LatencyCurveSpec) -> tuple[float, Literal["capacity", "measure
     return curve.high_per_s, "measured range"
 
 
+def _refuse_falling(name: str, curve: LatencyCurveSpec) -> None:
+    """Raise `InputError` for a curve along which more load makes the service faster."""
+    loads, latencies = [x for x, _ in curve.knots], [y for _, y in curve.knots]
+    negative = [key for key, value in curve.parameters.items() if value < 0.0]
+    if curve.form == "piecewise" and (loads != sorted(set(loads)) or latencies != sorted(latencies)):
+        what = "its knots must rise in load and must not fall in latency"
+    elif negative:
+        what = f"{', '.join(negative)} below 0"
+    else:
+        return
+    text = f"service {name}: the {curve.form} curve of {curve.quantity} has a negative slope: {what}"
+    raise InputError(text, cure="Profile it again at steady loads (`tonnage profile services`).")
+
+
 def _tables(profile: ServiceProfileSpec) -> dict[Quantity, LatencyCurveSpec]:
     """A curve straight through the points of each quantity that has two or more, made monotone."""
     found: dict[Quantity, LatencyCurveSpec] = {}
     for quantity in ("mean", *SHARES):
         points = [(p.rate_per_s, p.latency_s[quantity]) for p in profile.points if quantity in p.latency_s]
         if len({rate for rate, _ in points}) > 1:
+            _refuse_falling_points(profile.service, quantity, sorted(points))
             curve = monotone_curve(*zip(*points, strict=True))
             knots = tuple(zip(curve.x.tolist(), curve.y.tolist(), strict=True))
             found[quantity] = LatencyCurveSpec(
@@ -159,6 +178,17 @@ def _tables(profile: ServiceProfileSpec) -> dict[Quantity, LatencyCurveSpec]:
         cure = "Give latencies at two loads or more, or a `service_time`."
         raise InputError(f"service {profile.service}: its points give no quantity at two loads", cure=cure)
     return found
+
+
+def _refuse_falling_points(name: str, quantity: Quantity, points: list[tuple[float, float]]) -> None:
+    """Noise may bend a measured curve, which is then made monotone; one that ends below its start is no latency."""
+    (low, first), (high, last) = points[0], points[-1]
+    if last < first:
+        text = (
+            f"service {name}: {quantity} falls from {first:.4g} s at {low:.4g} per second to {last:.4g} s at"
+            f" {high:.4g}: a negative slope"
+        )
+        raise InputError(text, cure="Profile it again at steady loads; an overloaded closed loop measures this.")
 
 
 def _quantile_function(at: Mapping[Quantity, float]) -> tuple[tuple[float, ...], tuple[float, ...], str | None]:
