@@ -114,8 +114,10 @@ def _unanswered(problem: Problem, kinds: IntArray) -> net.Example:
 
 
 def require_torch() -> None:
-    """Raise `MissingHardwareError` where torch is not installed."""
+    """Raise `MissingHardwareError` where torch is not installed; let it use one thread."""
     if importlib.util.find_spec("torch") is None:
-        raise MissingHardwareError(
-            "--method gcn needs torch, which is not installed", cure="pip install tonnage[torch]"
-        )
+        text = "--method gcn needs torch, which is not installed"
+        raise MissingHardwareError(text, cure="pip install 'tonnage[torch]'")
+    import torch
+
+    torch.set_num_threads(1)  # the graphs are small: threads would only wait for each other
