@@ -9,7 +9,7 @@ import numpy as np
 
 from planners.slo.curves import Curve
 from planners.slo.graph import problem_calls, visits_waited
-from planners.slo.question import Question
+from planners.slo.question import Question, rank
 from predictors.application.stations import SHARES
 from solvers.budgets.feasible import latencies, longest_path
 from solvers.budgets.problem import Calls, Costs, FloatArray, Problem
@@ -32,6 +32,7 @@ class Composer:
     stations: Stations
     costs: Costs
     fixed: FloatArray
+    seen: FloatArray  # [entrances, services]: part of each service's load that an entrance's requests wait behind
     at_share: dict[float, Stations] = field(default_factory=dict)
 
     def values(self, rate_per_s: FloatArray) -> FloatArray:
@@ -39,7 +40,8 @@ class Composer:
         question = self.question
         parts = []
         for e in range(len(question.entrances)):
-            composed = self._tail(e, rate_per_s) if question.compose == "convolve" else self._sum(e, rate_per_s)
+            rates = rate_per_s * self.seen[e]
+            composed = self._tail(e, rates) if question.compose == "convolve" else self._sum(e, rates)
             parts.append(composed * question.correction[e])
         return np.array(parts)
 
@@ -94,7 +96,21 @@ def composer(question: Question) -> Composer:
     share = max(levels)
     found = _stations(question, curves, share)
     costs, fixed = costs_of(found)
-    return Composer(question, curves, share, tuple(levels), found, costs, fixed, {share: found})
+    return Composer(question, curves, share, tuple(levels), found, costs, fixed, _seen(question), {share: found})
+
+
+def _seen(question: Question) -> FloatArray:
+    """At shared services the requests of an entry wait behind those of its own and higher priorities only.
+
+    Serving the entries in order of priority, each seeing the load up to its own, is Erms' (code; cumulative load).
+    """
+    graph, among = question.graph, question.among.services
+    found = np.ones((len(question.entrances), len(among) + 1))
+    for e, one in enumerate(question.entrances):
+        before = [rank(entry.priority) <= rank(one.priority) for entry in question.application.spec.entries]
+        mine = (graph.rate_per_s * np.array(before)) @ graph.visits[:, among]
+        found[e, 1:] = mine / np.maximum(graph.load_per_s[among], 1e-300)
+    return found
 
 
 def _stations(question: Question, curves: tuple[Curve, ...], share: float) -> Stations:

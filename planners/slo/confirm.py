@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from planners.slo.curves import as_profile
-from planners.slo.question import OnProgress, Question
+from planners.slo.question import OnProgress, Question, rank
 from predictors.application.estimate import estimate_application
 from solvers.budgets.problem import FloatArray, IntArray
-from specs.application import Quantity, ServiceProfileSpec
+from specs.application import ApplicationSpec, ServiceProfileSpec
 from specs.application_estimate import ApplicationEstimate
 from specs.base import Metadata
 
@@ -27,22 +27,34 @@ class Confirmation:
 
 
 def confirm(question: Question, replicas: IntArray, scale: float, on_progress: OnProgress) -> Confirmation:
-    """Simulate the application with ``replicas`` by `predict application`; [entrances]. Raises as that does."""
+    """Simulate the application with ``replicas`` by `predict application`; [entrances]. Raises as that does.
+
+    With priorities each is simulated without the load of lower ones (preemptive priority, std).
+    """
     spec = question.application.spec
     chosen = {one.name: int(n) for one, n in zip(spec.services, replicas.tolist(), strict=True)}
-    found = estimate_application(
-        Metadata(name=question.application.metadata.name), spec, _profiles(question), replicas=chosen, scale=scale,
-        seed=question.seed, on_progress=on_progress,
-    )  # fmt: skip
+    profiles, found = _profiles(question), {}
+    for level in sorted({rank(one.priority) for one in question.entrances}, reverse=True):
+        found[level] = estimate_application(
+            Metadata(name=question.application.metadata.name), _served_by(spec, level), profiles, replicas=chosen,
+            scale=scale, seed=question.seed, on_progress=on_progress,
+        )  # fmt: skip
     values, errors = [], []
     for one in question.entrances:
-        level: Quantity = one.level
-        figure = found.entries[one.row].latency_s.get(level)
+        figure = found[rank(one.priority)].entries[one.row].latency_s.get(one.level)
         values.append(figure.value if figure else np.nan)
         errors.append(figure.standard_error or 0.0 if figure else np.nan)
     bounds = [one.bound_s for one in question.entrances]
     holds = tuple(bool(value <= bound) for value, bound in zip(values, bounds, strict=True))
-    return Confirmation(np.array(values), np.array(errors), holds, found)
+    return Confirmation(np.array(values), np.array(errors), holds, found[max(found)])
+
+
+def _served_by(spec: ApplicationSpec, level: float) -> ApplicationSpec:
+    """The application as requests of this priority see it: without the load of lower ones, which let them pass."""
+    entries = tuple(
+        one if rank(one.priority) <= level else one.model_copy(update={"rate_per_s": 0.0}) for one in spec.entries
+    )
+    return spec.model_copy(update={"entries": entries})
 
 
 def _profiles(question: Question) -> Mapping[str, ServiceProfileSpec]:

@@ -106,6 +106,11 @@ def _entrances(application: Application, graph: Graph, slo: Sequence[str], path:
     return tuple(found)
 
 
+def rank(priority: int | None) -> float:
+    """Order of service at shared services: 0 first, entries without a priority last."""
+    return np.inf if priority is None else float(priority)
+
+
 def _asked(slo: Sequence[str], application: Application) -> dict[str, dict[Quantity, float]]:
     """`ENTRY=200ms` or `ENTRY=p95:0.2s` as seconds by entry and percentile; p99 where none is named."""
     found: dict[str, dict[Quantity, float]] = {}

@@ -209,6 +209,8 @@ def _notes(question: Question, ready: Composer, answer: Answer) -> Iterator[str]
         )
     yield from question.notes
     yield from dict.fromkeys(note for curve in question.curves if curve for note in curve.notes)
+    if any(one.priority is not None for one in question.entrances):
+        yield "priorities are planned with: shared services must serve entries of lower numbers first"
     if question.compose != "sum":
         yield f"`optimal` and lower bounds are for the budgets' sums that {question.compose} turned the bounds into"
 

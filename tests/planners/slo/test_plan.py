@@ -172,3 +172,16 @@ def test_the_graph_network_is_adapted_and_its_regret_is_shown(tmp_path: Path) ->
     shown = {one.method: one.over for one in found.why.compared}
     assert shown["gcn"] is not None
     assert 1.0 <= shown["gcn"] < 1.5
+
+
+def test_a_shared_service_that_serves_the_strict_entry_first_costs_less(tmp_path: Path) -> None:
+    shared = ("  entries:\n", "  entries:\n    - {service: search, rate_per_s: 60, slo: {latency_s: {p99: 0.1}}}\n")
+    first = ("slo: {latency_s: {p99: 0.1}}", "priority: 0, slo: {latency_s: {p99: 0.1}}")
+    alike, ordered = plan(write(tmp_path, shared)), plan(write(tmp_path, shared, first))
+    assert alike.decision is not None
+    assert ordered.decision is not None
+    assert ordered.decision.cost < alike.decision.cost
+    assert ordered.expected is not None
+    assert all(one.holds for one in ordered.expected.entries)
+    assert ordered.why is not None
+    assert any("priorities" in note for note in ordered.why.notes)
