@@ -21,7 +21,7 @@ KNOTS = 25
 """Loads at which a curve with parameters is read: so many keep an M/M/c curve within 0.5 % up to 90 % load."""
 HIGHEST_UTILISATION = 0.95
 """Of a queue whose limit is its capacity: beyond it waits grow faster than any figure here is known (ours)."""
-_SCORES = np.linspace(-6.0, 6.0, 161)
+_SCORES = np.linspace(-6.0, 6.0, 81)
 _WEIGHTS = np.exp(-(_SCORES**2) / 2.0) / np.exp(-(_SCORES**2) / 2.0).sum()
 
 
@@ -86,7 +86,7 @@ def _mgc_quantiles(one: Queue, replicas: int, load_per_s: float, scores: FloatAr
     tails = np.array([1.0 - NormalDist().cdf(z) for z in scores.tolist()])
     low = np.zeros(len(tails))
     high = np.full(len(tails), float(times.max()) + 20.0 / rate)
-    for _ in range(45):
+    for _ in range(32):
         middle = (low + high) / 2.0
         left = middle[:, None] - times[None, :]
         beyond = np.where(left < 0.0, 1.0, waiting * np.exp(-rate * np.maximum(left, 0.0))) @ weights

@@ -232,7 +232,10 @@ def _reason(answer: Answer, why: SloWhy, cost: float, proven: bool) -> str:
     against = ""
     if equal is not None and equal.whole_cost is not None and answer.solved.method != "equal":
         change = cost / equal.whole_cost - 1.0
-        against = f"; {abs(change):.0%} {'below' if change <= 0 else 'above'} an equal split"
+        side = "below" if change <= 0 else "above"
+        against = (
+            f"; {abs(change):.0%} {side} an equal split" if abs(change) >= 0.005 else "; as much as an equal split"
+        )
     above = f"{cost / why.lower_bound - 1.0:.1%} above the exact continuous optimum"
     return f"{held}; {above} and at most {why.whole_gap:.1%} above any whole replicas{against}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from planners.slo import plan
 from specs.base import plain
+from specs.errors import InputError
 from specs.slo_plan import SloPlan
 from specs.writing import to_yaml
 from tests.planners.slo.documents import write
@@ -185,3 +187,45 @@ def test_a_shared_service_that_serves_the_strict_entry_first_costs_less(tmp_path
     assert all(one.holds for one in ordered.expected.entries)
     assert ordered.why is not None
     assert any("priorities" in note for note in ordered.why.notes)
+
+
+def traces(count: int) -> str:
+    """Jaeger JSON: the gateway works 10 ms before and after it waits for the cart, which takes 20 to 40 ms."""
+    rng = np.random.default_rng(0)
+    data = []
+    for k in range(count):
+        own, cart = rng.uniform(8_000, 12_000), rng.uniform(20_000, 40_000)
+        spans = [("a", (), "g", 0, int(own + cart)), ("b", ("a",), "c", int(own / 2), int(cart))]
+        data.append(
+            {
+                "traceID": f"{k:x}",
+                "processes": {"g": {"serviceName": "gateway"}, "c": {"serviceName": "cart"}},
+                "spans": [
+                    {
+                        "traceID": f"{k:x}", "spanID": name, "operationName": "get", "processID": process,
+                        "startTime": 1_000_000 * k + start, "duration": duration, "tags": [],
+                        "references": [{"refType": "CHILD_OF", "traceID": f"{k:x}", "spanID": p} for p in parents],
+                    }
+                    for name, parents, process, start, duration in spans
+                ],
+            }
+        )  # fmt: skip
+    return json.dumps({"data": data})
+
+
+def test_traces_tell_the_end_to_end_tail_from_the_partial_ones(tmp_path: Path) -> None:
+    (tmp_path / "traces.json").write_text(traces(400))
+    found = plan(write(tmp_path), traces=(tmp_path / "traces.json",))
+    assert found.why is not None
+    (ratio,) = found.why.correction
+    assert 0.9 < ratio < 1.0  # tails of independent services do not fall on the same request
+    assert any("400 requests" in note for note in found.why.notes)
+    plain_plan = plan(write(tmp_path))
+    assert plain_plan.why is not None
+    assert found.why.lower_bound <= plain_plan.why.lower_bound
+
+
+def test_too_few_traces_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "traces.json").write_text(traces(4))
+    with pytest.raises(InputError, match="too few"):
+        plan(write(tmp_path), traces=(tmp_path / "traces.json",))
