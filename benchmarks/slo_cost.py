@@ -21,7 +21,7 @@ from specs.base import Metadata
 LINE = Line(
     name="slo-cost",
     what="cost of each split over the exact optimum: chains, fan-outs, shared services, random DAGs",
-    bar="gap < 1e-6; gradient ≤ 1.001 up to 1,000 services, ≤ 1.005 at 10,000; 0.5 and 10 CPU-s; re-plan ≤ 20 %; confirmation ≤ 60",
+    bar="gap < 1e-6; gradient ≤ 1.001 to 1,000, ≤ 1.005 at 10,000; 0.5, 10 CPU-s; re-plan ≤ 20 %; confirm ≤ 60",
     data="synthetic",
     best="1.0004, 1.0048",
 )

@@ -42,24 +42,28 @@ def _budgets(plan: SloPlan, width: int) -> Iterator[str]:
     assert plan.decision is not None
     services, relax = list(plan.decision.services), plan.why.relax_first[:1] if plan.why else ()
     shown = services if len(services) <= MOST_ROWS else sorted(services, key=lambda one: -one.cost)[:MOST_ROWS]
-    wide = min(max(max(len(one.service) for one in shown), 7), 26)
-    roomy = width >= 90
-    head = f"  {'service':{wide}}  {'budget':>9}{'replicas':>10}{'cpu':>8}{'memory':>10}"
-    yield head + (f"   a millisecond here costs ({plan.decision.unit})" if roomy else "    a ms costs")
+    roomy, narrow = width >= 90, width < 74
+    wide = min(max(max(len(one.service) for one in shown), 7), width - (76 if roomy else 48 if narrow else 58))
+    head = f"  {'service':{wide}}  {'budget':>9}{'replicas':>10}{'cpu':>8}" + ("" if narrow else f"{'memory':>10}")
+    yield head + (f"   a millisecond here costs ({plan.decision.unit})" if roomy else "   a ms costs")
     for one in shown:
-        yield _row(one, wide, relax, roomy).rstrip()
+        yield _row(one, wide, relax, roomy, narrow).rstrip()
     if len(shown) < len(services):
         yield f"  … and {len(services) - len(shown)} that cost less"
     yield from _wrapped("  ", _total(plan), width)
 
 
-def _row(one: ServiceBudget, wide: int, relax: tuple[str, ...], roomy: bool) -> str:
-    name = one.service if len(one.service) <= wide else one.service[: wide - 1] + "…"
+def _row(one: ServiceBudget, wide: int, relax: tuple[str, ...], roomy: bool, narrow: bool) -> str:
     cpu = "–" if one.cpu_cores is None else f"{one.cpu_cores:.3g}"
     memory = "–" if one.memory_gib is None else f"{one.memory_gib:.3g} GiB"
     cost = "–" if one.marginal is None else f"{one.marginal:.3g}"
     mark = ("  ← relax this first" if roomy else " ←") if one.service in relax else ""
-    return f"  {name:{wide}}  {seconds(one.budget_s):>9}{one.replicas:>10}{cpu:>8}{memory:>10}   {cost:>10}{mark}"
+    cells = f"{seconds(one.budget_s):>9}{one.replicas:>10}{cpu:>8}" + ("" if narrow else f"{memory:>10}")
+    return f"  {_short(one.service, wide):{wide}}  {cells}   {cost:>10}{mark}"
+
+
+def _short(name: str, wide: int) -> str:
+    return name if len(name) <= wide else name[: wide - 1] + "…"
 
 
 def _total(plan: SloPlan) -> str:
@@ -78,20 +82,23 @@ def _total(plan: SloPlan) -> str:
 def _entries(plan: SloPlan, width: int) -> Iterator[str]:
     if plan.expected is None:
         return
-    wide = min(max(len(f"{one.entry} {one.level}") for one in plan.expected.entries), 30)
-    yield f"  {'':{wide}}  {'bound':>9}{'budgets':>11}{'simulated':>11}   90 % interval"
-    for one in plan.expected.entries:
-        yield f"  {f'{one.entry} {one.level}':{wide}}  {seconds(one.bound_s):>9}{seconds(one.composed_s):>11}" + _found(
-            one
-        )
+    names = [f"{one.entry} {one.level}" for one in plan.expected.entries]
+    whole = width >= 80
+    wide = min(max(map(len, names)), width - (72 if whole else 36))
+    yield f"  {'':{wide}}  {'bound':>9}{'budgets':>11}{'simulated':>11}" + (
+        "   90 % interval      standard error" if whole else ""
+    )
+    for name, one in zip(names, plan.expected.entries, strict=True):
+        cells = f"{seconds(one.bound_s):>9}{seconds(one.composed_s):>11}"
+        yield f"  {_short(name, wide):{wide}}  {cells}" + _found(one, whole)
 
 
-def _found(one: EntryExpected) -> str:
+def _found(one: EntryExpected, whole: bool) -> str:
     figure = one.simulated_s
     if figure is None or figure.low is None or figure.high is None:
         return ""
-    error = f" (standard error {seconds(one.standard_error_s)})"
-    return f"{seconds(figure.value):>11}   {seconds(figure.low)} – {seconds(figure.high)}" + error
+    interval = f"   {seconds(figure.low) + ' – ' + seconds(figure.high):<19}{seconds(one.standard_error_s)}"
+    return f"{seconds(figure.value):>11}" + (interval if whole else "")
 
 
 def _reasons(plan: SloPlan) -> Iterator[tuple[str, str]]:
