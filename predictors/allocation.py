@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from solvers.curves import isotonic
+
 FloatArray = npt.NDArray[np.float64]
 OFFERED_SHARE = 0.95
 """The offered load is taken to be this quantile of the served: what is served where the application keeps up."""
@@ -30,15 +32,17 @@ class AllocationModel:
 
     offered: float
     settings: FloatArray
-    by_shortfall: Any
+    curve: tuple[FloatArray, FloatArray]  # shortfalls, rising, and the log p99 there
     by_setting: Any
 
 
 def fit(allocation: FloatArray, served: FloatArray, p99: FloatArray, *, seed: int = SEED) -> AllocationModel:
     """Fit to windows: ``allocation`` [windows, services] > 0, ``served`` load and ``p99`` [windows], any units.
 
-    Both parts are boosted trees for the median of log p99 (scikit-learn): p99 may not fall as the shortfall grows, nor
-    rise with any allocation. ValueError for arrays that do not match or are not positive.
+    Both parts are boosted trees for the median of log p99 (scikit-learn). The curve is then made monotone: p99 never
+    falls as the shortfall grows. The correction's trees split so that p99 rises with no allocation and falls with no
+    shortfall; the medians in their leaves may still break that a little. ValueError for arrays that do not match or
+    are not positive.
     """
     from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -59,9 +63,14 @@ def fit(allocation: FloatArray, served: FloatArray, p99: FloatArray, *, seed: in
     return AllocationModel(
         offered=offered,
         settings=np.log(allocation),
-        by_shortfall=curve.fit(short[:, None], log_p99),
+        curve=_monotone(curve.fit(short[:, None], log_p99), short),
         by_setting=settings.fit(np.column_stack([allocation, short]), log_p99),
     )
+
+
+def _monotone(trees: Any, short: FloatArray) -> tuple[FloatArray, FloatArray]:
+    at, windows = np.unique(short, return_counts=True)
+    return at, isotonic(trees.predict(at[:, None]), windows)
 
 
 def shortfall(served: FloatArray, offered: float) -> FloatArray:
@@ -75,7 +84,7 @@ def predict(model: AllocationModel, allocation: FloatArray, served: FloatArray) 
     The correction's share is K/(K + 0.1), K the measured windows at hand, each weighed by a Gaussian of its distance.
     """
     short = shortfall(served, model.offered)
-    curve = model.by_shortfall.predict(short[:, None])
+    curve = np.interp(short, *model.curve)
     setting = model.by_setting.predict(np.column_stack([allocation, short]))
     share = known(model, allocation)
     return np.exp(curve + share * (setting - curve)), share

@@ -14,6 +14,7 @@ from specs.application_estimate import ApplicationBound, ApplicationEstimate, En
 
 QUANTITIES: tuple[Quantity, ...] = ("mean", "p50", "p90", "p95", "p99")
 MOST_SERVICES = 20
+NAME_COLUMNS = 19  # longer names are cut, so that every figure fits 80 columns
 
 
 def application_table(found: ApplicationEstimate) -> RenderableType:
@@ -44,10 +45,11 @@ def application_table(found: ApplicationEstimate) -> RenderableType:
 
 
 def _plain(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for number, column in enumerate(columns):
         justify: JustifyMethod = "left" if number == 0 else "right"
-        table.add_column(column, justify=justify, no_wrap=True, overflow="ellipsis")
+        most = NAME_COLUMNS if number == 0 else None
+        table.add_column(column, justify=justify, no_wrap=True, overflow="ellipsis", max_width=most)
     return table
 
 
@@ -85,14 +87,14 @@ def _bounds(bounds: tuple[ApplicationBound, ...]) -> Table:
 
 
 def _services(found: ApplicationEstimate) -> Table:
-    table = _plain("service", "replicas", "visits/s", "used", "wait", "mean", "p50", "p95", "p99", "± p99")
+    table = _plain("service", "rep.", "visits/s", "used", "wait", "mean", "p95", "p99", "± p99")
     busiest = sorted(found.services, key=lambda one: -one.utilisation)[:MOST_SERVICES]
     for one in busiest:
         values = _cells(one.latency_s)
         wait = "–" if one.wait_mean_s is None else _time(one.wait_mean_s)
         mark = "" if one.limited_by == "capacity" else "*"
         used = f"{one.utilisation:.0%}{mark}"
-        row = (str(one.replicas), f"{one.visits_per_s:.4g}", used, wait, values[0], values[1], *values[3:])
+        row = (str(one.replicas), f"{one.visits_per_s:.4g}", used, wait, values[0], *values[3:])
         table.add_row(one.service, *row)
     return table
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from solvers.queues import (
     erlang_b,
     erlang_c,
+    fork_join_mean_bounds,
+    fork_join_two_mean,
     gigc_wait_mean,
     md1_wait_mean,
     md1_wait_tail,
@@ -98,3 +100,17 @@ def test_overload_waits_for_ever() -> None:
     assert md1_wait_mean(1.0, 1.0) == math.inf
     assert mmc_wait_tail(3.0, 1.0, 2, 5.0) == 1.0
     assert mmc_wait_quantile(3.0, 1.0, 2, 0.9) == math.inf
+
+
+@pytest.mark.parametrize("load", [0.1, 0.5, 0.9])
+def test_fork_join_lies_between_its_bounds(load: float) -> None:
+    low, high = fork_join_mean_bounds(2, load, 1.0)
+    assert low <= fork_join_two_mean(load, 1.0) <= high
+    assert fork_join_mean_bounds(1, load, 1.0) == pytest.approx((1.0 / (1.0 - load),) * 2)
+
+
+def test_fork_join_without_load_is_the_longest_service() -> None:
+    assert fork_join_two_mean(1e-9, 1.0) == pytest.approx(1.5)
+    assert fork_join_mean_bounds(4, 1e-9, 1.0) == pytest.approx((25.0 / 12.0,) * 2)
+    assert fork_join_two_mean(1.0, 1.0) == math.inf
+    assert fork_join_mean_bounds(3, 1.0, 1.0) == (math.inf, math.inf)
