@@ -27,8 +27,13 @@ NAMES = (
     "slo-cost",
     "lsram",
     "msars-split",
+    "forecast",
+    "bucketserve",
+    "uellm",
     "application-theory",
     "cilantro",
+    "cocoserve",
+    "layer-services",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -12,6 +12,10 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 # The renderer of each kind of plan; its function `explain(plan, *, plot)` returns the text.
 EXPLAINERS: dict[str, str] = {
+    "RightsizingPlan": "renderers.rightsizing",
+    "BatchingPlan": "renderers.batching",
+    "ModulesPlan": "renderers.modules",
+    "PlacementPlan": "renderers.placement",
     "ServingPlan": "renderers.explain",
     "SloPlan": "renderers.slo",
 }

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from cli.export_html import html
+from cli.export_kubernetes import kubernetes, vpa
+from cli.export_placement import device_map
 from cli.export_serving import benchmark, vllm
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -17,5 +20,9 @@ def export() -> None:
 for command in (
     vllm,
     benchmark,
+    kubernetes,
+    vpa,
+    html,
+    device_map,
 ):
     app.command()(command)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from cli.plan_rightsizing import rightsizing
+from cli.plan_batching import batching
+from cli.plan_modules import modules
+from cli.plan_placement import placement
 from cli.plan_serving import serving
 from cli.plan_slo import slo
 
@@ -16,4 +20,13 @@ def plan() -> None:
 
 
 for command in (serving, slo):
+for command in (
+    serving,
+    batching,
+    rightsizing,
+    batching,
+    serving,
+    placement,
+    modules,
+):
     app.command()(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from cli.predict_load import load
 from cli.predict_application import application
 from cli.predict_serving import memory, serving
 
@@ -19,5 +20,6 @@ for command in (
     application,
     memory,
     serving,
+    load,
 ):
     app.command()(command)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from profilers.prometheus.discovery import Selection
     from profilers.services.profile import Services
     from specs.history import Recorded
+    from specs.usage import Usage
 
 FOLDER = "-services"  # of the profiles, beside the application's file and named after it
 
@@ -76,6 +77,48 @@ def read_recorded(
     duration_s, step_s = seconds(spans[0], "--range"), seconds(spans[1], "--step")
     server, now_s = endpoint(prometheus), time.time()
     return read_history(server, selection, end_s=now_s, duration_s=duration_s, step_s=step_s, on_progress=on_progress)
+
+
+def usage_from(
+    history: Path | None,
+    prometheus: str | None,
+    store: str | None,
+    selection: Selection,
+    spans: tuple[str, str],
+    on_progress: OnProgress,
+) -> Usage:
+    """Return what containers used: from a file, from Prometheus (kept in ``store`` too, where given), or from it alone.
+
+    Raises `InputError` where none or two of file and server are given.
+    """
+    if history and prometheus:
+        raise InputError("a history and --prometheus both say what containers used", cure="Leave one of them out.")
+    if history:
+        from profilers.usage import read_usage
+
+        return read_usage(history)
+    if prometheus:
+        return _asked(prometheus, store, selection, spans, on_progress)
+    if store:
+        from profilers.usage_store import stored_usage
+
+        return stored_usage(store)
+    raise InputError("nothing says what containers used", cure="Give a table, --prometheus URL or --store URL.")
+
+
+def _asked(url: str, store: str | None, selection: Selection, spans: tuple[str, str], on_progress: OnProgress) -> Usage:
+    from profilers.prometheus.client import endpoint
+    from profilers.prometheus.containers import read_containers
+    from profilers.prometheus.durations import seconds
+    from profilers.usage_store import keep_usage
+
+    usage = read_containers(
+        endpoint(url), selection, end_s=time.time(), duration_s=seconds(spans[0], "--range"),
+        step_s=seconds(spans[1], "--step"), on_progress=on_progress,
+    )  # fmt: skip
+    if store:
+        keep_usage(store, usage)
+    return usage
 
 
 def write_services(found: Services, write: Path | None, *, force: bool, quiet: bool) -> None:

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from specs.application import Application, ServiceProfile
 from specs.application_estimate import ApplicationEstimate
 from specs.base import Document
+from specs.batching import BatchingPlan
 from specs.check import CheckReport
 from specs.cluster import Cluster
 from specs.cpi import CpiProfile
@@ -25,15 +26,22 @@ from specs.experts import ExpertProfile
 from specs.gpu import GpuProfile
 from specs.host import HostProfile
 from specs.model import Model
+from specs.modules import ModulesPlan
+from specs.placement import PlacementPlan
 from specs.plan import ServingPlan
 from specs.prediction import ServingEstimate
 from specs.profile import LayerProfile
 from specs.workload import Workload
 
 KINDS: tuple[type[Document], ...] = (
+    Workload, Cluster, Deployment, ServingPlan, BatchingPlan, MemoryEstimate, ServingEstimate, CheckReport,
+    LayerProfile, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
     Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
     HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
     Application, ServiceProfile, ApplicationEstimate,
+    Workload, Cluster, Deployment, ServingPlan, PlacementPlan, ModulesPlan, MemoryEstimate, ServingEstimate,
+    CheckReport, LayerProfile, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport,
+    Device, Model,
 )  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",

@@ -51,22 +51,23 @@ def estimate_serving(
     Raises `InputError` for requests that are too long, `InfeasibleError` where the model does not fit. [ours]
     """
     compiled = compile_deployment(model, device, deployment, profile=profile)
-    outlook = _outlook(compiled, workload, requests, seed, on_progress or (lambda done, total, what: None))
+    outlook = outlook_of(compiled, workload, requests, seed, on_progress or (lambda done, total, what: None))
     return ServingEstimate(
         metadata=metadata,
         deployment=deployment,
         gpus=deployment.gpus,
-        expected=_expected(outlook),
-        bounds=_bounds(workload, outlook),
+        expected=expected_of(outlook),
+        bounds=bounds_found(workload, outlook),
         load={name: _round(value) for name, value in statistics(requests).items()},
         notes=_notes(compiled, outlook.expected),
         evidence=evidence_of(compiled),
     )
 
 
-def _outlook(
+def outlook_of(
     compiled: Compiled, workload: WorkloadSpec, requests: Requests, seed: int, on_progress: OnProgress
 ) -> Outlook:
+    """Serve the requests at the expected step time and at both ends of its interval."""
     error = max(time.relative_error for time in compiled.step_times)
     found = []
     for number, factor in enumerate((1.0, 1.0 - min(error, 0.9), 1.0 + error)):
@@ -77,7 +78,9 @@ def _outlook(
     return Outlook(expected=found[0], fast=found[1], slow=found[2])
 
 
-def _expected(outlook: Outlook) -> ServingExpected:
+def expected_of(outlook: Outlook) -> ServingExpected:
+    """The figures of an outlook, each with its interval."""
+
     def of(name: str) -> Figure:
         return _plain_figure(outlook, name)
 
@@ -137,9 +140,9 @@ def _round(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def _bounds(workload: WorkloadSpec, outlook: Outlook) -> tuple[BoundFound, ...]:
+def bounds_found(workload: WorkloadSpec, outlook: Outlook) -> tuple[BoundFound, ...]:
     """Return the bounds of the workload's own SLO; those of classes bind single requests, through the attainment."""
-    expected = _expected(outlook)
+    expected = expected_of(outlook)
     return tuple(_bound_found(bound, expected) for bound in bounds_of(workload.slo, outlook.expected))
 
 

@@ -23,6 +23,10 @@ PROFILE_KINDS: dict[str, str] = {
 """Each kind of profile and the module of its model."""
 
 PLAN_KINDS: dict[str, str] = {
+    "RightsizingPlan": "specs.rightsizing",
+    "BatchingPlan": "specs.batching",
+    "ModulesPlan": "specs.modules",
+    "PlacementPlan": "specs.placement",
     "ServingPlan": "specs.plan",
     "SloPlan": "specs.slo_plan",
 }

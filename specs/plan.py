@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
-from specs.base import Document, Figure, Spec
+from specs.base import Document, Figure, Metadata, Spec
 from specs.deployment import DeploymentInPlan
 from specs.profile import Basis
 
@@ -104,6 +105,17 @@ class WhatIf(Spec):
     attainment: float | None = None
 
 
+class AtLoad(Spec):
+    """Latency and attainment at one multiple of the planned load, at the upper end for the plan's confidence."""
+
+    factor: float
+    holds: bool
+    breaks: str | None = None  # the bound that breaks first
+    ttft_p99_s: float | None = None
+    tpot_p99_s: float | None = None
+    attainment: float | None = None
+
+
 class ServingWhy(Spec):
     """The binding constraint, the next cheaper decision, the headroom, and what was compared."""
 
@@ -117,6 +129,7 @@ class ServingWhy(Spec):
     compared: tuple[Alternative, ...] = ()  # the best of each device and parallelism
     pareto: tuple[Alternative, ...] = ()  # cost against p99
     what_if: tuple[WhatIf, ...] = ()
+    against_load: tuple[AtLoad, ...] = ()  # rising multiples of the planned load, beyond the one that breaks
     failed: tuple[Alternative, ...] = ()  # every n from the lower bound up to the answer
     candidates: str | None = None  # the candidate set over which `optimal` is meant
     load: dict[str, float | str] = Field(default_factory=dict)
@@ -133,6 +146,18 @@ class PlanDocument(Document):
     expected: Any = None
     why: Any = None
     evidence: tuple[Evidence, ...] = ()
+
+
+def planned_now(name: str, inputs: dict[str, str]) -> Metadata:
+    """Return the metadata of a plan made now by this version from ``inputs`` (file name to sha256)."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        ours = version("tonnage")
+    except PackageNotFoundError:
+        ours = "unknown"
+    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Metadata(name=name, created=created, tonnage=ours, inputs=inputs)
 
 
 class ServingPlan(PlanDocument):

@@ -33,6 +33,7 @@ class Trace:
     hash_offsets: IntArray | None = None
     hash_ids: IntArray | None = None
     block_tokens: int | None = None
+    deadline_s: FloatArray | None = None  # when each answer must be complete, on the clock of ``arrival_s``
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +31,11 @@ from planners.serving.opening import Tally
 from planners.serving.question import OnProgress, Question
 from planners.serving.serve import Workbench
 from planners.serving.trials import Trial, price
-from planners.serving.whatif import Headroom, first_to_break, headroom, what_if
+from planners.serving.whatif import Headroom, against_load, first_to_break, headroom, what_if
 from predictors.serving import Run
 from predictors.workload import statistics
-from specs.base import Metadata
 from specs.deployment import DeploymentInPlan, Role, Roles
-from specs.plan import BoundHeld, Evidence, ServingDecision, ServingPlan, ServingWhy, Status
+from specs.plan import BoundHeld, Evidence, ServingDecision, ServingPlan, ServingWhy, Status, planned_now
 
 VALID_DAYS = 90
 """Prices and engine versions are taken to stand this long after the newest price. [assumed]"""
@@ -67,7 +65,7 @@ def report(
     deployments = tuple(deployments_of(bench, decision))
     notes = (*why.notes, *difference(deployments, current, question.base))
     return ServingPlan(
-        metadata=metadata(question),
+        metadata=planned_now(question.name, question.inputs),
         status=Status(
             outcome="optimal",
             reason=reason(question, best, tally) + weaker_evidence(bench, decision),
@@ -108,6 +106,7 @@ def reasons(
         headroom_high=None if load.breaks is None else rounded(load.breaks),
         next_cheaper=alternative(cheaper) if cheaper else None, compared=tuple(compared),
         pareto=tuple(alternative(trial) for trial in front), what_if=tuple(what_if(bench, best.decision)),
+        against_load=tuple(against_load(bench, best.decision, load)),
         failed=tuple(alternative(trial) for trial in cheaper_failed(question, best, tally)),
         candidates=candidate_text(question),
         load=load_figures(question) | burst_of(question, best, found.run),
@@ -159,16 +158,6 @@ def solver(tally: Tally, started: float) -> dict[str, float | int | str]:
         "method": "cost-ordered search, closed-form bounds, simulation", "evaluated": tally.evaluated,
         "pruned": tally.pruned, "gap": 0.0, "seconds": round(time.process_time() - started, 2),
     }  # fmt: skip
-
-
-def metadata(question: Question) -> Metadata:
-    """Name, time, version and the inputs' digests."""
-    try:
-        ours = version("tonnage")
-    except PackageNotFoundError:
-        ours = "unknown"
-    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Metadata(name=question.name, created=created, tonnage=ours, inputs=question.inputs)
 
 
 def deployments_of(bench: Workbench, decision: Decision) -> list[DeploymentInPlan]:

@@ -9,7 +9,7 @@ import numpy as np
 from planners.serving.candidates import Decision
 from planners.serving.serve import Workbench
 from planners.serving.trials import Trial, try_decision
-from specs.plan import WhatIf
+from specs.plan import AtLoad, WhatIf
 
 STEP = 0.20
 LARGEST = 8.0
@@ -72,6 +72,28 @@ def what_if(bench: Workbench, decision: Decision) -> list[WhatIf]:
                 )
             )
     return found
+
+
+def against_load(bench: Workbench, decision: Decision, load: Headroom) -> list[AtLoad]:
+    """Return p99 and attainment at parts and multiples of the load, up to just beyond the one that breaks."""
+    last = [load.breaks, 1.1 * load.breaks] if load.breaks else [load.holds]
+    factors = sorted({0.25, 0.5, 0.75, 1.0, round(load.holds, 3), *(round(one, 3) for one in last)})
+    found = []
+    for factor in factors:
+        trial = scaled_trial(bench, decision, "load", factor, stop=False)
+        found.append(_at(factor, trial))
+    return found
+
+
+def _at(factor: float, trial: Trial) -> AtLoad:
+    """What was held against the bounds: with the sampling error on top, where there is such a bound."""
+    held = {check.name: check.value for check in trial.verdict.checks}
+    return AtLoad(
+        factor=factor, holds=trial.holds, ttft_p99_s=_rounded(held.get("ttft_s.p99", trial.ttft_p99_s)),
+        tpot_p99_s=_rounded(held.get("tpot_s.p99", trial.tpot_p99_s)),
+        attainment=_rounded(held.get("attainment", trial.attainment)),
+        breaks=None if trial.holds else trial.verdict.worst.name,
+    )  # fmt: skip
 
 
 def first_to_break(bench: Workbench, decision: Decision, load: Headroom) -> tuple[str, float | None]:

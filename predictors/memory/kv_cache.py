@@ -62,7 +62,7 @@ def kv_bytes_per_token(model: ModelSpec, kv_precision: str, tp: int) -> float:
     replicated [std: vLLM kv_cache_interface.py]. Raises `InputError` where ``tp`` does not divide the heads.
     """
     check_divisible(model, Parallel(tp=tp))
-    return float(sum(kind.layers * _token_bytes(kind, kv_precision, tp) for kind in model.attention))
+    return float(sum(kind.layers * kv_token_bytes(kind, kv_precision, tp) for kind in model.attention))
 
 
 def block_layout(model: ModelSpec, engine: Engine, kv_precision: str, tp: int, rank: Rank) -> BlockLayout:
@@ -77,7 +77,8 @@ def block_layout(model: ModelSpec, engine: Engine, kv_precision: str, tp: int, r
     return BlockLayout(bytes_per_block=page * size, groups=groups)
 
 
-def _token_bytes(kind: Attention, kv_precision: str, tp: int) -> int:
+def kv_token_bytes(kind: Attention, kv_precision: str, tp: int) -> int:
+    """Bytes of one token in one layer of ``kind`` on one tensor-parallel rank."""
     width = BYTES_PER_ELEMENT[kv_precision]
     if kind.kind == "mla":
         return int(((kind.kv_lora_rank or 0) + (kind.rope_head_dim or 0)) * width)
@@ -88,7 +89,7 @@ def _merged(model: ModelSpec, kv_precision: str, tp: int, rank: Rank) -> list[tu
     """(bytes per token and layer, window, layers) of each kind that this rank has, equal kinds added up."""
     found: dict[tuple[int, int | None], int] = {}
     for kind, layers in zip(model.attention, rank.attention_layers, strict=True):
-        key = (_token_bytes(kind, kv_precision, tp), kind.window_tokens)
+        key = (kv_token_bytes(kind, kv_precision, tp), kind.window_tokens)
         found[key] = found.get(key, 0) + layers
     return [(size, window, layers) for (size, window), layers in found.items() if layers]
 

@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 
+from solvers import compiled
+
 Function = TypeVar("Function", bound=Callable[..., Any])
+PACKAGE = Path(__file__).parent
 
 
 def cache_folder() -> Path | None:
-    """The folder for compiled kernels, or None where none can be written.
-
-    Bases tried in order: ``NUMBA_CACHE_DIR``, ``XDG_CACHE_HOME``/tonnage/numba, ``~/.cache/tonnage/numba``.
-    The last part is the digest of this package's sources, since numba itself looks only at the file
-    of the outermost function and would keep running an old kernel after an edit beside it.
-    """
-    for base in _bases():
-        folder = base / _sources_digest()
-        if _is_writable(folder):
-            return folder
-    return None
-
-
-def _bases() -> list[Path]:
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return ([Path(given)] if given else []) + [Path(user_cache) / "tonnage" / "numba"]
-
-
-def _sources_digest() -> str:
-    digest = hashlib.sha256(numba.__version__.encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _is_writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
+    """The folder for compiled kernels, keyed by the sources of this package; None where none can be written."""
+    return compiled.cache_folder(PACKAGE)
 
 
 INNER: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -70,13 +39,4 @@ def entry(function: Function) -> Function:
 
     ``function.py_func`` stays the pure Python original.
     """
-    options: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "nogil": True}
-    folder = cache_folder()
-    if folder is None:
-        return cast(Function, numba.njit(**options)(function))
-    config: Any = numba.config
-    previous, config.CACHE_DIR = config.CACHE_DIR, str(folder)
-    try:
-        return cast(Function, numba.njit(cache=True, **options)(function))
-    finally:
-        config.CACHE_DIR = previous
+    return compiled.compiled(function, PACKAGE)

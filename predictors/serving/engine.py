@@ -54,6 +54,25 @@ class Requests:
     def __len__(self) -> int:
         return len(self.arrival_s)
 
+    def taken(self, rows: IntArray) -> Requests:
+        """The requests at ``rows``, ascending; their prefix blocks go with them."""
+        start, ids = self.prefix_start, self.prefix_id
+        if start is not None and ids is not None:
+            lengths = np.diff(start)[rows]
+            moved = np.concatenate([[0], np.cumsum(lengths)])
+            within = np.arange(moved[-1]) - np.repeat(moved[:-1], lengths)
+            start, ids = moved, ids[np.repeat(start[:-1][rows], lengths) + within]
+        return Requests(
+            arrival_s=self.arrival_s[rows],
+            prompt_tokens=self.prompt_tokens[rows],
+            output_tokens=self.output_tokens[rows],
+            class_index=None if self.class_index is None else self.class_index[rows],
+            hit_tokens=None if self.hit_tokens is None else self.hit_tokens[rows],
+            prefix_start=start,
+            prefix_id=ids,
+            prefix_block_tokens=self.prefix_block_tokens,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:

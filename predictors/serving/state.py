@@ -37,12 +37,13 @@ PEAKS = 4096
 """Falling maxima kept per lane, from which a request's longest gap is read; when full, the two oldest are merged."""
 
 
-def _layout(integers: str, floats: str = "") -> np.dtype[Any]:
+def layout(integers: str, floats: str = "") -> np.dtype[Any]:
+    """A record of 8-byte fields: the names of its integers, then of its floats."""
     fields = [(name, "i8") for name in integers.split()] + [(name, "f8") for name in floats.split()]
     return np.dtype(fields, align=True)
 
 
-SEQUENCE = _layout(
+SEQUENCE = layout(
     "prompt output hit kind status place replica lane next prev bucket_next bucket_prev step_next fresh_next target "
     "computed chunk emitted kv epoch shared preemptions missed cached hash_at hash_count",
     "arrival_s started_s first_s last_s finish_s longest_gap_s",
@@ -50,7 +51,7 @@ SEQUENCE = _layout(
 """One request. While it decodes, ``emitted`` and ``kv`` are what they were at step ``epoch`` of its lane; each later
 step of the lane adds one to both."""
 
-LANE = _layout(
+LANE = layout(
     "number replica in_flight epoch decoding context run_head run_tail partial fresh_head fresh step_head step_tail "
     "step_decodes step_tokens step_prefills step_completing step_preempted outside block draft "
     "ring_at ring_mask peak_head peak_tail freed gated",
@@ -60,7 +61,7 @@ LANE = _layout(
 when it idles); ``freed``: requests that ended with the last step; ``gated``: whether a request that could have been
 admitted waits for a step that is not yet scheduled."""
 
-REPLICA = _layout(
+REPLICA = layout(
     "number role queue lane lanes running wait_head wait_tail waiting longest_queue free evictable total kv_max steps "
     "preemptions prefill_tokens decode_tokens hit_tokens lru_head lru_tail evictions cached_at "
     "max_seqs max_tokens block chunked hashed draft hash_blocks hash_tokens "
@@ -70,16 +71,16 @@ REPLICA = _layout(
 )
 """One replica: its queue, KV blocks and totals, its limits, and where its step-time surface lies in the tables."""
 
-CACHED = _layout("resident users next prev")
+CACHED = layout("resident users next prev")
 """One prefix block of one replica: whether it is held, by how many sequences, its place in the eviction order."""
 
-EVENT = _layout("sequence", "time_s")
+EVENT = layout("sequence", "time_s")
 """A timed event: the end of a transfer; or, with the number of requests as its sequence, a client's next request."""
 
-PEAK = _layout("epoch", "gap_s")
+PEAK = layout("epoch", "gap_s")
 """A gap longer than all gaps of the lane after it."""
 
-OPTIONS = _layout(
+OPTIONS = layout(
     "router closed coupled cursor heap max_waiting queue_seen abort_seen entry_first entry_count decode_first "
     "decode_count turn decode_turn allowed_misses allowed_ttft allowed_tpot allowed_e2e misses over_ttft over_tpot "
     "over_e2e stopped bounds_at accepted_at accepted_count clients",

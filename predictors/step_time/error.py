@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 from specs.profile import LayerProfileSpec
+
+Z90 = NormalDist().inv_cdf(0.95)
+"""Half-widths are of 90 % intervals."""
 
 # Half-widths as ratios, of what `python -m benchmarks coverage` found out of fold (2026-11-23): 488 points from kernel
 # tables (TPOT 13.8 %), 182 layer sums and 491 points from the roofline (22.6, 20.3 %). No measured profile but one has
@@ -15,6 +20,11 @@ VERSION_ERROR = (
 # Mean TTFT and TPOT of closed-loop points, same source: TTFT carries what the harness hides.
 POINT_ERROR = {"measured": (0.49, 0.14), "database": (0.49, 0.14), "calibrated": (0.43, 0.20), "datasheet": (1.0, 0.50)}
 QUEUED_TTFT, QUEUED_TPOT = 6.0, 1.5  # how much wider near the KV limit: 39 points, 90 % within a factor of 8.6 and 23 %
+
+
+def upper_end(relative_error: float, confidence: float) -> float:
+    """What a step time is multiplied with so that it holds with this (one-sided) confidence [std: normal errors]."""
+    return 1.0 + NormalDist().inv_cdf(confidence) / Z90 * relative_error
 
 
 def roofline_error(tier: str) -> float:

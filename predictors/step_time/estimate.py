@@ -68,9 +68,9 @@ def step_time(
     operators = step_operators(
         model, parallel, weights, deployment.precision.activations, deployment.precision.kv_cache
     )
-    sources, tables = _sources(model, device, parallel, profile, deployment.engine.name)
+    sources, tables = sources_of(model, device, parallel, profile, deployment.engine.name)
     host = host or host_time(deployment.engine.name, deployment.engine.version)
-    saved_s = _saved_s(host, model, weights, profile, operators)
+    saved_s = saved_s_of(host, model, weights, profile, operators)
     draft = deployment.speculative.draft_tokens if deployment.speculative else 0
     surface, tally = compile_surface(
         model, operators, sources, deployment.engine, host, saved_s=saved_s, draft_tokens=draft
@@ -118,7 +118,7 @@ def available_evidence(
     return tuple(tiers)
 
 
-def _saved_s(
+def saved_s_of(
     host: HostTime, model: ModelSpec, weights: str, profile: LayerProfileSpec | None, operators: StepOperators
 ) -> float:
     """What a step's kernels take less (or, negative, more) than the sum of their tables.
@@ -143,9 +143,10 @@ def _parallel(deployment: DeploymentSpec, role: RoleName) -> Parallel:
     return (deployment.roles.prefill if role == "prefill" else deployment.roles.decode).parallel
 
 
-def _sources(
+def sources_of(
     model: ModelSpec, device: DeviceSpec, parallel: Parallel, profile: LayerProfileSpec | None, engine: str
 ) -> tuple[list[Source], ProfileTables | None]:
+    """Where each operator's time is looked for, in order, and the profile's tables."""
     last = Roofline(device, kernels="cutlass" if engine == "trtllm" else "triton")
     if profile is None:
         return [last], None

@@ -13,7 +13,7 @@ from profilers.importers.cells import Cells, Unit
 from profilers.importers.trace_files import TraceFile, open_trace, read_columns
 from specs.errors import InputError
 from specs.reading import nearest
-from specs.trace import IntArray, Trace
+from specs.trace import FloatArray, IntArray, Trace
 
 MOONCAKE_BLOCK_TOKENS = 512
 """Prompt tokens per prefix hash in the published Mooncake traces."""
@@ -50,6 +50,7 @@ OPTIONAL = {
     "session": ("session", "session_id", "conversation_id", "Session ID"),
     "class": ("class", "request_class"),
     "hash_ids": ("hash_ids", "prefix_hashes"),
+    "deadline_s": ("deadline_s",),
 }
 """Columns that a trace may have, by the names they go under."""
 KEYS = (*ARRIVAL_KEYS, "prompt_tokens", "output_tokens", *OPTIONAL)
@@ -65,18 +66,21 @@ def read_trace(
     """Read the trace at ``path`` (CSV, CSV.GZ, JSONL, JSONL.GZ, Parquet).
 
     ``columns`` maps our names (`arrival_s|_ms|_us|_ns|_at`, `prompt_tokens`, `output_tokens`, `session`, `class`,
-    `hash_ids`) to the file's. ``block_tokens`` is the size of one hashed prefix block. ``sort`` puts an unsorted
-    trace in order of arrival, else it is refused. Raises `InputError` naming file, row, column, value and cure.
+    `hash_ids`, `deadline_s`) to the file's. ``block_tokens`` is the size of one hashed prefix block. ``sort`` puts an
+    unsorted trace in order of arrival, else it is refused. Raises `InputError` naming file, row, column, value, cure.
     """
     file = open_trace(path)
     form, optional = recognise(file, columns or {})
     frame = read_columns(file, [form.arrival, form.prompt, form.output, *optional.values()])
     cells = Cells(file=file, frame=frame)
     arrival_s = cells.times(form.arrival, form.unit)
+    deadline_s = _deadlines(cells, form, optional.get("deadline_s"), arrival_s)
     prompt_tokens, output_tokens = cells.tokens(form.prompt), cells.tokens(form.output)
     order = cells.order(arrival_s, form.arrival, sort=sort)
     extra = _extra(cells, optional, prompt_tokens, block_tokens, order)
     notes = () if order is None else ("rows were put in order of arrival",)
+    if deadline_s is not None:
+        extra["deadline_s"] = (deadline_s if order is None else deadline_s[order]) - arrival_s.min()
     if order is not None:
         arrival_s, prompt_tokens, output_tokens = arrival_s[order], prompt_tokens[order], output_tokens[order]
     return Trace(
@@ -156,6 +160,20 @@ def _extra(
             offsets, ids = _reorder(offsets, ids, order)
         extra |= {"hash_offsets": offsets, "hash_ids": ids, "block_tokens": block_tokens}
     return extra
+
+
+def _deadlines(cells: Cells, form: Form, column: str | None, arrival_s: FloatArray) -> FloatArray | None:
+    """When each answer must be complete, on the clock of the arrivals; one that is past on arrival is refused."""
+    if column is None:
+        return None
+    if form.unit != "s":
+        raise InputError(
+            f"{cells.file.path}: {column} needs arrivals in seconds, {form.arrival} is in {form.unit}",
+            cure="Give arrival_s, or leave the deadlines out: the SLO then sets them.",
+        )
+    deadline_s = cells.times(column, "s")
+    cells.refuse(deadline_s <= arrival_s, column, f"a time after {form.arrival}: this deadline is past on arrival")
+    return deadline_s
 
 
 def _reorder(offsets: IntArray, ids: IntArray, order: IntArray) -> tuple[IntArray, IntArray]:

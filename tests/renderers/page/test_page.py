@@ -1,0 +1,104 @@
+"""The page loads nothing, says what the plan says, and draws in a real browser without a complaint of its console."""
+
+from __future__ import annotations
+
+import html.parser
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from renderers.page import page
+from renderers.page.parts import number, table
+from specs.base import Figure, Metadata
+from specs.plan import AtLoad, Evidence, PlanDocument, ServingPlan, Status
+from tests.renderers.serving_plan import plan as serving_plan
+
+CURVE = tuple(AtLoad(factor=f, holds=f < 1.4, ttft_p99_s=0.4 * f, tpot_p99_s=0.03 * f) for f in (0.5, 1.0, 1.5))
+
+
+def plan_with_curve() -> ServingPlan:
+    plan = serving_plan()
+    assert plan.why is not None
+    return plan.model_copy(update={"why": plan.why.model_copy(update={"against_load": CURVE})})
+
+
+class Tags(html.parser.HTMLParser):
+    """Counts what opens and closes, and keeps every address."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_loads_nothing() -> None:
+    tags = Tags()
+    tags.feed(page(plan_with_curve()))
+    assert tags.open == []
+    assert tags.addresses == ["data:,"]
+
+
+def test_what_the_plan_says_is_on_the_page() -> None:
+    plan = plan_with_curve()
+    text = page(plan)
+    assert plan.status.reason in text
+    assert 'data-for="ttft-against-load"' in text
+    for entry in plan.evidence:
+        assert entry.source in text
+
+
+def test_hostile_text_is_shown_and_not_run() -> None:
+    status = Status(outcome="abstained", reason="<script>alert(1)</script>", missing="a & b")
+    text = page(PlanDocument(kind="AnyPlan", metadata=Metadata(name="</title><b>"), status=status))
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "</title><b>" not in text
+
+
+def test_any_plan_shows_its_figures_with_their_intervals() -> None:
+    status = Status(outcome="feasible", reason="tests")
+    expected = {"saved_cores": Figure(value=3.0, low=2.5, high=3.25).model_dump(), "rows": [{"name": "a", "count": 2}]}
+    evidence = (Evidence(quantity="cpu_use", basis="measured", source="tests", error=0.1),)
+    plan = PlanDocument(
+        kind="AnyPlan", metadata=Metadata(name="any"), status=status, expected=expected, evidence=evidence
+    )
+    text = page(plan)
+    assert "3 (2.5 – 3.25)" in text
+    assert "± 10.0%" in text
+    assert "<td>a</td><td>2</td>" in text
+
+
+def test_numbers_and_tables() -> None:
+    assert [number(x) for x in (None, 0.12345, 1234.5, 123456.0)] == ["–", "0.123", "1.23e+03", "123,456"]
+    assert table(("a",), []) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1100])
+def test_a_browser_draws_it_without_a_complaint(tmp_path: Path, width: int) -> None:
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("no program `chromium`; Debian's package of that name has it")
+    (tmp_path / "page.html").write_text(page(plan_with_curve()), encoding="utf-8")
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    more = "--disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=10000"
+    command = [browser, *flags.split(), *more.split(), f"--user-data-dir={tmp_path}/profile", "--dump-dom"]
+    shown = subprocess.run(
+        [*command, f"--window-size={width},1200", (tmp_path / "page.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=True, env=os.environ | {"HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert [line for line in shown.stderr.splitlines() if "CONSOLE" in line] == []
+    assert len(re.findall(r'class="main-svg"', shown.stdout)) >= 2
+    assert "ttft-against-load" in shown.stdout
