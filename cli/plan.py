@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from cli.plan_rightsizing import rightsizing
 from cli.plan_batching import batching
 from cli.plan_modules import modules
 from cli.plan_placement import placement
+from cli.plan_rightsizing import rightsizing
 from cli.plan_serving import serving
 from cli.plan_slo import slo
 
@@ -19,7 +19,6 @@ def plan() -> None:
     """Choose the cheapest deployment that keeps the SLO."""
 
 
-for command in (serving, slo):
 for command in (
     serving,
     batching,
@@ -28,5 +27,6 @@ for command in (
     serving,
     placement,
     modules,
+    slo,
 ):
     app.command()(command)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from cli.predict_load import load
 from cli.predict_application import application
+from cli.predict_load import load
 from cli.predict_serving import memory, serving
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)

@@ -25,12 +25,14 @@ from specs.estimate import MemoryEstimate
 from specs.experts import ExpertProfile
 from specs.gpu import GpuProfile
 from specs.host import HostProfile
+from specs.learned_model import LearnedModel
 from specs.model import Model
 from specs.modules import ModulesPlan
 from specs.placement import PlacementPlan
 from specs.plan import ServingPlan
 from specs.prediction import ServingEstimate
 from specs.profile import LayerProfile
+from specs.slo_plan import SloPlan
 from specs.workload import Workload
 
 KINDS: tuple[type[Document], ...] = (
@@ -38,7 +40,7 @@ KINDS: tuple[type[Document], ...] = (
     LayerProfile, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
     Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
     HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
-    Application, ServiceProfile, ApplicationEstimate,
+    Application, ServiceProfile, ApplicationEstimate, SloPlan, LearnedModel,
     Workload, Cluster, Deployment, ServingPlan, PlacementPlan, ModulesPlan, MemoryEstimate, ServingEstimate,
     CheckReport, LayerProfile, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport,
     Device, Model,
