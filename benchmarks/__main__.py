@@ -24,6 +24,8 @@ NAMES = (
     "start-up",
     "drift",
     "layer-sum",
+    "interference",
+    "corun",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from cli.export_kubernetes import kubernetes
 from cli.export_serving import benchmark, vllm
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -17,5 +18,6 @@ def export() -> None:
 for command in (
     vllm,
     benchmark,
+    kubernetes,
 ):
     app.command()(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from cli.predict_interference import interference
 from cli.predict_serving import memory, serving
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -15,6 +16,7 @@ def predict() -> None:
 
 
 for command in (
+    interference,
     memory,
     serving,
 ):

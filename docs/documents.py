@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from specs.base import Document
 from specs.check import CheckReport
 from specs.cluster import Cluster
+from specs.colocation import ColocationPlan
 from specs.cpi import CpiProfile
 from specs.deployment import Deployment
 from specs.device import Device
@@ -22,6 +23,7 @@ from specs.estimate import MemoryEstimate
 from specs.experts import ExpertProfile
 from specs.gpu import GpuProfile
 from specs.host import HostProfile
+from specs.interference import InterferenceEstimate
 from specs.model import Model
 from specs.plan import ServingPlan
 from specs.prediction import ServingEstimate
@@ -30,7 +32,8 @@ from specs.workload import Workload
 
 KINDS: tuple[type[Document], ...] = (
     Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
-    HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
+    HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, InterferenceEstimate,
+    ColocationPlan, Device, Model,
 )  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",
