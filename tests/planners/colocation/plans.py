@@ -1,0 +1,18 @@
+"""The sample shop, and its plan made once."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from planners.colocation import plan
+from specs.colocation import ColocationPlan
+
+SAMPLES = Path(__file__).resolve().parents[3] / "sample_workloads"
+SHOP, NODES, ROWS = SAMPLES / "shop.yaml", SAMPLES / "shop_nodes.yaml", SAMPLES / "contention.csv"
+
+
+@functools.cache
+def shop_plan() -> ColocationPlan:
+    """The plan of the sample."""
+    return plan(SHOP, NODES, measured=(ROWS,))
