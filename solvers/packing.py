@@ -109,10 +109,16 @@ def kernel_of(packing: Packing) -> object:
     )  # fmt: skip
 
 
-def pack(packing: Packing, *, seed: int = 0, on_progress: OnProgress = lambda *_: None) -> Placement:
+def pack(
+    packing: Packing,
+    *,
+    seed: int = 0,
+    effort: float = 1.0,
+    on_progress: OnProgress = lambda *_: None,
+) -> Placement:
     """Place greedily by growth of the cost, then search: annealed moves and swaps, emptied nodes, and again cold.
 
-    The same problem and seed give the same placement. About 4 CPU-s per million proposals.
+    The same problem, seed and ``effort`` (share of the usual proposals) give the same placement. About 4 CPU-s per million proposals.
     """
     from solvers import packing_kernel as compiled
 
@@ -124,7 +130,7 @@ def pack(packing: Packing, *, seed: int = 0, on_progress: OnProgress = lambda *_
         _repair(packing, kernel, state, seed)
     pods = max(len(order), 1)
     scale = compiled.total_cost(kernel, state) / pods  # type: ignore[arg-type]
-    proposals = int(min(max(PROPOSALS_PER_POD * pods, LEAST_PROPOSALS), MOST_PROPOSALS))
+    proposals = int(effort * min(max(PROPOSALS_PER_POD * pods, LEAST_PROPOSALS), MOST_PROPOSALS))
     best = _copy(state), compiled.total_cost(kernel, state)  # type: ignore[arg-type]
     for step, (hot, share) in enumerate(((HOT, 0.7), (HOT / 10, 0.3))):
         on_progress(1 + step, 4, "moving and swapping pods")

@@ -109,7 +109,8 @@ def _boosted(table: Table, features: FloatArray, target: FloatArray, seed: int) 
         min_samples_leaf=min(max(len(target) // 60, 3), 20), monotonic_cst=monotone(table),
         categorical_features=categories, early_stopping=False, random_state=seed,
     )  # fmt: skip
-    return _with_one_thread(model.fit, features, target)
+    known = np.where(np.isnan(features).all(axis=0), 0.0, features)  # the trees cannot bin a column without a value
+    return _with_one_thread(model.fit, known, target)
 
 
 def _with_one_thread(call: Callable[..., Any], *arguments: FloatArray) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from profilers.importers.frames import read_table
@@ -31,20 +33,23 @@ def read_contention(path: Path) -> ContentionRows:
     """
     frame = _read(path)
     quantity = _checked(frame, path)
-    frame, notes = _without_empty(frame, quantity, path)
+    value = _numbers(frame, quantity, path, above_zero=True)
     node, node_names = _numbered(frame, "node")
     window, window_names = _windows(frame)
     own = {name: _numbers(frame, name, path) for name in INTENSITIES if name in frame.columns}
     others = _others(frame, path, own, node, window)
+    kept, notes = _whole([value, *own.values(), *others.values()], path)
     figures = [name for name in frame.columns if name.startswith("node_") and name != "node_type"]
+    signs = [name for name in SIGNS if name in frame.columns]
     return ContentionRows(
-        quantity=quantity, app=_text(frame, "app"), node_type=_text(frame, "node_type"),
-        value=_numbers(frame, quantity, path, above_zero=True), own=own, others=others,
-        load=_numbers(frame, "load", path) if "load" in frame.columns else None,
-        node_figures={name: _numbers(frame, name, path) for name in figures},
-        node=node, window=window, node_names=node_names, window_names=window_names,
-        qos=_text(frame, "qos") if "qos" in frame.columns else None,
-        signs={name: _numbers(frame, name, path, may_lack=True) for name in SIGNS if name in frame.columns},
+        quantity=quantity, app=_text(frame, "app", path)[kept], node_type=_text(frame, "node_type", path)[kept],
+        value=value[kept], own={name: values[kept] for name, values in own.items()},
+        others={name: values[kept] for name, values in others.items()},
+        load=_numbers(frame, "load", path)[kept] if "load" in frame.columns else None,
+        node_figures={name: _numbers(frame, name, path)[kept] for name in figures},
+        node=node[kept], window=window[kept], node_names=node_names, window_names=window_names,
+        qos=_text(frame, "qos", path)[kept] if "qos" in frame.columns else None,
+        signs={name: _numbers(frame, name, path)[kept] for name in signs},
         inputs={path.name: sha256(path)}, notes=tuple(notes),
     )  # fmt: skip
 
@@ -78,27 +83,30 @@ def _checked(frame: pl.DataFrame, path: Path) -> SlowdownQuantity:
     return found[0]
 
 
-def _without_empty(frame: pl.DataFrame, quantity: str, path: Path) -> tuple[pl.DataFrame, list[str]]:
-    """Leave out rows that have no value or no neighbours' figures, and say how many; refuse when most are empty."""
-    needed = [quantity, "app", "node_type", *(name for name in frame.columns if name.startswith("other_"))]
-    whole = frame.drop_nulls(needed)
-    left_out = len(frame) - len(whole)
-    if left_out > MOST_LEFT_OUT * len(frame):
+def _whole(columns: list[FloatArray], path: Path) -> tuple[npt.NDArray[np.bool_], list[str]]:
+    """Return which rows have every figure that is needed, and say how many have not; refuse when most have not.
+
+    Sums over neighbours are taken before: a neighbour whose own value lacks still presses.
+    """
+    kept = ~np.isnan(np.column_stack(columns)).any(axis=1)
+    left_out = int((~kept).sum())
+    if left_out > MOST_LEFT_OUT * len(kept):
         raise InputError(
-            f"{path}: {left_out} of {len(frame)} rows have gaps in {', '.join(needed)}",
+            f"{path}: {left_out} of {len(kept)} rows have gaps",
             cure="Give a stretch in which most windows were measured.",
         )
-    return whole, ([f"{path.name}: {left_out} of {len(frame)} rows have gaps and are left out"] if left_out else [])
+    return kept, ([f"{path.name}: {left_out} of {len(kept)} rows have gaps and are left out"] if left_out else [])
 
 
-def _text(frame: pl.DataFrame, name: str) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
+def _text(frame: pl.DataFrame, name: str, path: Path) -> npt.NDArray[np.str_]:
+    if frame[name].null_count():
+        at = int(frame[name].is_null().arg_max() or 0)
+        raise InputError(f"{path}: row {at + 2}: {name}: found nothing, expected a name")
     return np.array([str(value) for value in frame[name].to_list()], dtype=np.str_)
 
 
-def _numbers(
-    frame: pl.DataFrame, name: str, path: Path, *, above_zero: bool = False, may_lack: bool = False
-) -> FloatArray:
-    """Return a column as numbers of at least 0; raises `InputError` naming the row of one that is not."""
+def _numbers(frame: pl.DataFrame, name: str, path: Path, *, above_zero: bool = False) -> FloatArray:
+    """Return a column as numbers of at least 0, NaN where empty; raises `InputError` naming a row that is not."""
     column = frame[name]
     if not column.dtype.is_numeric():
         cast = column.cast(pl.Float64, strict=False)
@@ -107,14 +115,12 @@ def _numbers(
             raise InputError(f"{path}: row {bad + 2}: {name}: found {column[bad]!r}, expected a number")
         column = cast
     values: FloatArray = column.cast(pl.Float64).to_numpy().astype(np.float64)
-    lacking = np.isnan(values)
-    wrong = ~np.isfinite(values) & ~lacking | (values < 0) | ((values <= 0) & above_zero) | (lacking & (not may_lack))
+    wrong = np.isinf(values) | (values < 0) | ((values <= 0) & above_zero)
     if wrong.any():
         at = int(wrong.argmax())
-        found = "nothing" if lacking[at] else f"{values[at]:g}"
         expected = "a number above 0" if above_zero else "a number of at least 0"
         raise InputError(
-            f"{path}: row {at + 2}: {name}: found {found}, expected {expected}",
+            f"{path}: row {at + 2}: {name}: found {values[at]:g}, expected {expected}",
             cure="Counters that were reset show as negative: leave such windows out.",
         )
     return values
@@ -132,14 +138,22 @@ def _windows(frame: pl.DataFrame) -> tuple[IntArray, tuple[str, ...]]:
     """Number windows; numbers and times by their usual step, so that a window that is missing leaves a gap."""
     if "window" not in frame.columns:
         return _numbered(frame, "window")
-    column = frame["window"]
-    times = (
-        column if column.dtype.is_numeric() else column.cast(pl.String).str.to_datetime(strict=False, time_zone="UTC")
-    )
-    seconds = times.cast(pl.Float64) if column.dtype.is_numeric() else times.dt.epoch("ms").cast(pl.Float64) / 1e3
-    if seconds.null_count():
-        return _numbered(frame, "window")
-    return number_times(seconds.to_numpy(), [str(value) for value in column.to_list()])
+    names = [str(value) for value in frame["window"].to_list()]
+    seconds = np.array([_seconds(name) for name in names])
+    return _numbered(frame, "window") if np.isnan(seconds).any() else number_times(seconds, names)
+
+
+def _seconds(text: str) -> float:
+    """Return a number or a time in ISO 8601 as seconds; NaN where it is neither."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except ValueError:
+        return float("nan")
 
 
 def number_times(seconds: FloatArray, names: list[str]) -> tuple[IntArray, tuple[str, ...]]:
@@ -175,5 +189,6 @@ def neighbours(values: FloatArray, node: IntArray, window: IntArray) -> FloatArr
     """Return for each row the sum of ``values`` over the other rows of the same node and window."""
     group = node * (int(window.max(initial=0)) + 1) + window
     _, at = np.unique(group, return_inverse=True)
-    sums = np.bincount(at, weights=values)[at]
-    return np.maximum(sums - values, 0.0)
+    known = np.nan_to_num(values)
+    sums: FloatArray = np.bincount(at, weights=known)[at]
+    return np.maximum(sums - known, 0.0)

@@ -38,7 +38,7 @@ def test_a_missing_window_leaves_a_gap_and_rows_without_a_value_are_counted(tmp_
     times = ("2026-11-20T10:00:00", "2026-11-20T10:01:00", "2026-11-20T10:02:00", "2026-11-20T10:05:00")
     lines = [f"a,t,n,{time},{'' if at == 1 else 1.0},1" for at, time in enumerate(times)]
     rows = contention_rows([table(tmp_path, *lines)])
-    assert list(rows.window) == [0, 1, 4]
+    assert list(rows.window) == [0, 2, 5]
     assert rows.notes == ("rows.csv: 1 of 4 rows have gaps and are left out",)
 
 

@@ -13,13 +13,13 @@ from tests.predictors.interference.worlds import rows
 
 
 def episode(windows: int = 6, *, gap: bool = False, sign: str | None = None) -> tuple[ContentionRows, ContentionRows]:
-    """Rows to learn from, and windows in which a victim runs 60 % slower while `etl` works."""
+    """Rows to learn from, and windows in which a victim runs far slower while `etl` works."""
     known = rows(windows=60)
     count = 3 * windows
     window = np.repeat(np.arange(windows) * (3 if gap else 1), 3)
     app = np.tile(["search", "web", "batch"], windows)
     on = window >= window.max() // 2
-    value = np.where(app == "search", np.where(on, 1.2 * 2.4, 1.2), np.where(app == "web", 1.0, 0.8))
+    value = np.where(app == "search", np.where(on, 1.2 * 3.6, 1.2), np.where(app == "web", 1.0, 0.8))
     cores = np.where(app == "batch", np.where(on, 8.0, 0.3), 2.1)
     signs = {sign: np.where((app == "search") & on, 0.5, 0.0)} if sign else {}
     observed = replace(
