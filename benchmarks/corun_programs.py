@@ -63,7 +63,8 @@ int main(int argc, char **argv) {
 BYTES_PER_UNIT = {"stream": 4096 * 64, "cache": 4096 * 64, "compute": 0, "server": 8192 * 64}
 BEYOND_L2 = {"stream": 1.0, "cache": 1.0, "compute": 0.0, "server": 0.0}
 """Whether the lines it touches lie beyond a private cache of 1 MiB: 64 MiB, 6 MiB, nothing, 0.5 MiB."""
-WARM_S, WINDOW_S = 0.2, 0.6
+WARM_S, WINDOW_S = 0.25, 0.6
+ATTEMPTS = 5  # a program that came too late to do any work in the window makes the mix run again
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,18 @@ def build(folder: Path) -> Path:
 
 
 def run_mix(binary: Path, mix: Sequence[tuple[str, int]]) -> list[Run]:
-    """Run programs at the same time, each pinned to its CPU, and return what each did in the shared window."""
+    """Run programs at the same time, each pinned to its CPU, and return what each did in the shared window.
+
+    Raises `MissingHardwareError` where one of them never gets to work in it.
+    """
+    for _ in range(ATTEMPTS):
+        found = _once(binary, mix)
+        if all(one.unit_s > 0 for one in found):
+            return found
+    raise MissingHardwareError("the machine is too busy to run the programs together", cure="Run it alone.")
+
+
+def _once(binary: Path, mix: Sequence[tuple[str, int]]) -> list[Run]:
     begin = time.clock_gettime(time.CLOCK_MONOTONIC) + WARM_S
     arguments = [[str(binary), name, str(cpu), f"{begin:.6f}", f"{begin + WINDOW_S:.6f}"] for name, cpu in mix]
     started = [subprocess.Popen(one, stdout=subprocess.PIPE, text=True) for one in arguments]

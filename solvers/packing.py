@@ -118,7 +118,8 @@ def pack(
 ) -> Placement:
     """Place greedily by growth of the cost, then search: annealed moves and swaps, emptied nodes, and again cold.
 
-    The same problem, seed and ``effort`` (share of the usual proposals) give the same placement. About 4 CPU-s per million proposals.
+    The same problem, seed and ``effort`` (share of the usual proposals) give the same placement. About 4 CPU-s per
+    million proposals.
     """
     from solvers import packing_kernel as compiled
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import Result
 
 from specs.writing import to_yaml
-from tests.planners.colocation.plans import NODES, ROWS, SAMPLES, SHOP, shop_plan
+from tests.planners.colocation.plans import NODES, ROWS, SAMPLES, SHOP, shop_plan, trained
 
 Tonnage = Callable[..., Result]
 PLAN = ("plan", "colocation", str(SHOP), "--cluster", str(NODES), "--measured", str(ROWS))
@@ -31,7 +31,10 @@ def test_a_plan_is_explained_and_exported(tonnage: Tonnage) -> None:
     assert "kubectl label node" in exported
 
 
-def test_an_infeasible_plan_leaves_with_3_and_names_pod_and_resource(tonnage: Tonnage) -> None:
+def test_an_infeasible_plan_leaves_with_3_and_names_pod_and_resource(
+    tonnage: Tonnage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("planners.colocation.planning.train", lambda *_, **__: trained())
     Path("shop.yaml").write_text(
         SHOP.read_text().replace("cpu_cores: 4, memory_gib: 12", "cpu_cores: 40, memory_gib: 12")
     )

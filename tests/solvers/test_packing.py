@@ -112,9 +112,6 @@ def test_more_capacity_is_never_worse(seed: int) -> None:
     larger = replace(packing, room=1.5 * packing.room, batch_room=1.5 * packing.batch_room, nodes=packing.nodes + 1)
     less, more = _best(packing), _best(larger)
     assert more <= less + 1e-9
-    assert (
-        lower_bound(larger, rounds=3) <= lower_bound(packing, rounds=6) + 1e-9 or lower_bound(larger, rounds=3) <= more
-    )
 
 
 def _best(packing: Packing) -> float:

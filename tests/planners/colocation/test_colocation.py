@@ -12,7 +12,7 @@ from specs.application import Application
 from specs.cluster import Cluster
 from specs.errors import InputError
 from specs.reading import read_document
-from tests.planners.colocation.plans import NODES, ROWS, SHOP, shop_plan
+from tests.planners.colocation.plans import NODES, ROWS, SHOP, shop_plan, trained
 
 
 def test_every_replica_is_placed_within_capacity_spread_and_affinity() -> None:
@@ -74,6 +74,12 @@ def test_the_same_inputs_give_the_same_plan() -> None:
     assert again.metadata.inputs == first.metadata.inputs
 
 
+@pytest.fixture
+def learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Learn from the sample's rows once."""
+    monkeypatch.setattr("planners.colocation.planning.train", lambda *_, **__: trained())
+
+
 def changed(tmp_path: Path, file: Path, old: str, new: str) -> Path:
     text = file.read_text()
     assert old in text
@@ -81,6 +87,7 @@ def changed(tmp_path: Path, file: Path, old: str, new: str) -> Path:
     return tmp_path / file.name
 
 
+@pytest.mark.usefixtures("learnt")
 def test_a_pod_larger_than_every_node_is_named_with_its_resource(tmp_path: Path) -> None:
     shop = changed(tmp_path, SHOP, "cpu_cores: 3, memory_gib: 10", "cpu_cores: 3, memory_gib: 300")
     found = plan(shop, NODES, measured=(ROWS,))
@@ -89,6 +96,7 @@ def test_a_pod_larger_than_every_node_is_named_with_its_resource(tmp_path: Path)
     assert found.decision is None
 
 
+@pytest.mark.usefixtures("learnt")
 def test_pods_that_exceed_all_nodes_are_counted_and_the_nodes_that_would_do(tmp_path: Path) -> None:
     shop = changed(tmp_path, SHOP, "{name: search, replicas: 4", "{name: search, replicas: 60")
     found = plan(shop, NODES, measured=(ROWS,))
@@ -98,6 +106,7 @@ def test_pods_that_exceed_all_nodes_are_counted_and_the_nodes_that_would_do(tmp_
     assert "more nodes of pool" in found.status.smallest_change
 
 
+@pytest.mark.usefixtures("learnt")
 def test_a_spread_that_lacks_nodes_names_the_pod_and_why(tmp_path: Path) -> None:
     shop = changed(tmp_path, SHOP, "{name: sessions, replicas: 3", "{name: sessions, replicas: 9")
     found = plan(shop, NODES, measured=(ROWS,))
@@ -106,12 +115,14 @@ def test_a_spread_that_lacks_nodes_names_the_pod_and_why(tmp_path: Path) -> None
     assert found.status.smallest_change == "1 more node of pool general would hold every pod"
 
 
+@pytest.mark.usefixtures("learnt")
 def test_labels_that_no_pool_has_are_named(tmp_path: Path) -> None:
     shop = changed(tmp_path, SHOP, "affinity: {apart_from: [checkout]}", "affinity: {node_labels: {disk: ssd}}")
     found = plan(shop, NODES, measured=(ROWS,))
     assert found.status.conflicts == ("pod report: no pool has the labels {'disk': 'ssd'}",)
 
 
+@pytest.mark.usefixtures("learnt")
 def test_a_node_type_never_measured_abstains_with_the_command(tmp_path: Path) -> None:
     nodes = changed(tmp_path, NODES, "node_type: compute-32", "node_type: other-cpu")
     found = plan(SHOP, nodes, measured=(ROWS,))
@@ -128,11 +139,13 @@ def test_a_node_type_never_measured_abstains_with_the_command(tmp_path: Path) ->
         ("requests: {cpu_cores: 2.5, memory_gib: 6}", "requests: {cpu_cores: 2.5}", "nothing says its memory_gib"),
     ],
 )
+@pytest.mark.usefixtures("learnt")
 def test_what_is_wrong_in_the_application_is_named(tmp_path: Path, old: str, new: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         plan(changed(tmp_path, SHOP, old, new), NODES, measured=(ROWS,))
 
 
+@pytest.mark.usefixtures("learnt")
 def test_a_service_never_measured_is_planned_and_said(tmp_path: Path) -> None:
     shop = changed(tmp_path, SHOP, "name: gateway", "name: newcomer")
     found = plan(shop, NODES, measured=(ROWS,))
