@@ -77,6 +77,7 @@ def run() -> Result:
         for load in LOADS:
             places.append(placed(world, trained, load, seed))
             labels.append({"world": seed, "load": load, **places[-1]})
+    worlds: list[dict[str, object]] = [{"world": s, **row} for s, row in zip(SEEDS, accuracies, strict=True)]
     large_cpu_s, large_gap, large_spread = large()
     mean = {name: float(np.mean([row[name] for row in accuracies])) for name in accuracies[0]}
     cut = {q: [row[f"{q}_cut"] for row in places] for q in ("p50", "p90", "p99")}
@@ -94,7 +95,7 @@ def run() -> Result:
         figures=mean
         | {"regret": regret, "large_cpu_s": large_cpu_s, "large_gap": large_gap, "large_spread_gap": large_spread}
         | {f"{q}_cut": float(np.mean(v)) for q, v in cut.items()},
-        detail=(*({"world": seed, **row} for seed, row in zip(SEEDS, accuracies, strict=True)), *labels), notes=NOTES,
+        detail=(*worlds, *labels), notes=NOTES,
     )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def _whole(columns: list[FloatArray], path: Path) -> tuple[npt.NDArray[np.bool_]
 
     Sums over neighbours are taken before: a neighbour whose own value lacks still presses.
     """
-    kept = ~np.isnan(np.column_stack(columns)).any(axis=1)
+    kept = np.asarray(~np.isnan(np.column_stack(columns)).any(axis=1))
     left_out = int((~kept).sum())
     if left_out > MOST_LEFT_OUT * len(kept):
         raise InputError(
@@ -190,5 +190,5 @@ def neighbours(values: FloatArray, node: IntArray, window: IntArray) -> FloatArr
     group = node * (int(window.max(initial=0)) + 1) + window
     _, at = np.unique(group, return_inverse=True)
     known = np.nan_to_num(values)
-    sums: FloatArray = np.bincount(at, weights=known)[at]
+    sums = np.asarray(np.bincount(at, weights=known)[at], dtype=np.float64)
     return np.maximum(sums - known, 0.0)

@@ -22,7 +22,8 @@ def test_the_policies_by_hand() -> None:
 
 def test_cpu_and_memory_have_their_own_margins() -> None:
     cpu, memory = batch_of(POOL, "usage", [(10.0, 20.0)], [(12.0, 40.0)])
-    assert (cpu, memory) == (pytest.approx(45.0), pytest.approx(200 * 0.65 - 10 - 20))
+    assert cpu == pytest.approx(45.0)
+    assert memory == pytest.approx(200 * 0.65 - 10 - 20)
 
 
 def test_risk_of_a_normal_sum() -> None:
