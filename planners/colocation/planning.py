@@ -156,7 +156,7 @@ def _infeasible(
         outcome="infeasible",
         reason=f"the nodes cannot hold the pods: {said[0] if said else 'affinities conflict'}{note}",
         conflicts=tuple(said),
-        smallest_change=smallest_change(problem.packing, pools) or "no number of nodes of one pool",
+        smallest_change=smallest_change(problem.packing, pods, pools) or "no number of nodes of one pool",
         solver={"seconds": round(time.process_time() - started, 2)},
     )  # fmt: skip
     return ColocationPlan(metadata=metadata, status=status)

@@ -92,8 +92,10 @@ def _blocked(packing: Packing, placed: Placement, c: int, n: int, t: int) -> str
     return "batch capacity lacks"
 
 
-def smallest_change(packing: Packing, pools: Sequence[CpuPool]) -> str | None:
+def smallest_change(packing: Packing, pods: Sequence[Pods], pools: Sequence[CpuPool]) -> str | None:
     """Return the fewest nodes more of one pool (fewest cores where pools differ) that hold every pod; None: none do."""
+    if any(True for c, one in enumerate(pods) for _ in _too_large(packing, c, one, pools)):
+        return "a node that holds the pods above, or smaller requests: more nodes of these pools do not help"
     best: tuple[float, str] | None = None
     for t, pool in enumerate(pools):
         more = _more_nodes(packing, t)
@@ -114,7 +116,7 @@ def _more_nodes(packing: Packing, t: int) -> int | None:
         larger = replace(packing, nodes=nodes)
         if not len(best_fit(larger).unplaced):
             return True
-        return int(packing.stock.sum()) <= 60 and not len(pack(larger).unplaced)
+        return int(packing.stock.sum()) <= 60 and not len(pack(larger, effort=0.1).unplaced)
 
     high = 1
     while not holds(high):

@@ -66,6 +66,7 @@ def test_batch_capacity_and_what_it_leaves_add_up_to_the_nodes() -> None:
     assert {one.policy for one in expected.batch} == {"usage", "request", "maxUsageRequest"}
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_plan() -> None:
     again, first = plan(SHOP, NODES, measured=(ROWS,)), shop_plan()
     assert again.decision == first.decision
