@@ -24,6 +24,8 @@ REPEATS = 3
 FOLDS = 5
 BAR = 0.85
 RIDGE = 0.1
+MOST_NOISE = 0.10
+"""Repeats of the same mix further apart than this say that others used the machine: no model is judged by them."""
 LINE = Line(
     name="corun",
     what="slowdown of four real programs on two cores, pairs and triples held out with their placement",
@@ -61,6 +63,11 @@ def run() -> Result:
     """Measure, hold out every mix once, and compare."""
     found = measure()
     truth, noise = _medians(found)
+    if noise > MOST_NOISE:
+        raise MissingHardwareError(
+            f"repeats of the same mix lie {noise:.0%} apart, more than {MOST_NOISE:.0%}: others use this machine",
+            cure="Run it alone.",
+        )
     predicted = held_out(found)
     pairs = np.array([len(found.mixes[m]) for m, _ in truth])
     values = np.array(list(truth.values()))
