@@ -35,6 +35,8 @@ NAMES = (
     "cilantro",
     "cocoserve",
     "layer-services",
+    "interference",
+    "corun",
 )
 RESULTS = Path(__file__).parent / "results"
 

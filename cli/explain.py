@@ -14,6 +14,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 EXPLAINERS: dict[str, str] = {
     "BatchingPlan": "renderers.batching",
     "BrownoutPlan": "renderers.brownout",
+    "ColocationPlan": "renderers.colocation_explain",
     "ModulesPlan": "renderers.modules",
     "PlacementPlan": "renderers.placement",
     "RightsizingPlan": "renderers.rightsizing",

@@ -6,6 +6,7 @@ import typer
 
 from cli.plan_batching import batching
 from cli.plan_brownout import brownout
+from cli.plan_colocation import colocation
 from cli.plan_modules import modules
 from cli.plan_placement import placement
 from cli.plan_rightsizing import rightsizing
@@ -30,5 +31,6 @@ for command in (
     brownout,
     techniques,
     slo,
+    colocation,
 ):
     app.command()(command)

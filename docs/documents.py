@@ -18,6 +18,7 @@ from specs.batching import BatchingPlan
 from specs.brownout import BrownoutPlan
 from specs.check import CheckReport
 from specs.cluster import Cluster
+from specs.colocation import ColocationPlan
 from specs.cpi import CpiProfile
 from specs.deployment import Deployment
 from specs.device import Device
@@ -27,6 +28,7 @@ from specs.estimate import MemoryEstimate
 from specs.experts import ExpertProfile
 from specs.gpu import GpuProfile
 from specs.host import HostProfile
+from specs.interference import InterferenceEstimate
 from specs.learned_model import LearnedModel
 from specs.load import LoadForecast, LoadForecasts
 from specs.model import Model
@@ -71,6 +73,8 @@ KINDS: tuple[type[Document], ...] = (
     AccuracyTable,
     SloPlan,
     LearnedModel,
+    InterferenceEstimate,
+    ColocationPlan,
 )
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",

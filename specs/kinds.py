@@ -25,6 +25,7 @@ PROFILE_KINDS: dict[str, str] = {
 PLAN_KINDS: dict[str, str] = {
     "BatchingPlan": "specs.batching",
     "BrownoutPlan": "specs.brownout",
+    "ColocationPlan": "specs.colocation",
     "ModulesPlan": "specs.modules",
     "PlacementPlan": "specs.placement",
     "RightsizingPlan": "specs.rightsizing",

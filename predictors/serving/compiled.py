@@ -35,8 +35,8 @@ def inlined(function: Function) -> Function:
 
 
 def entry(function: Function) -> Function:
-    """Compile a function that Python calls: kept in the cache folder, and without the interpreter lock.
+    """Compile a function that Python calls: kept in the cache folder of its package, without the interpreter lock.
 
     ``function.py_func`` stays the pure Python original.
     """
-    return compiled.compiled(function, PACKAGE)
+    return compiled.compiled(function)
