@@ -14,7 +14,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 
 @app.callback()
 def export() -> None:
-    """Turn a plan into engine commands, or into the benchmark that would refute it."""
+    """Turn a plan into engine commands, manifests, the benchmark that would refute it, or a page."""
 
 
 for command in (

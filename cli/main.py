@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 # Each verb is the module of that name in this room; the text is its line in `tonnage --help`.
 VERBS: dict[str, str] = {
     "init": "Write starter documents with a comment on every field.",
-    "plan": "Choose the cheapest deployment that keeps the SLO.",
-    "predict": "Say what a given deployment would do: memory, latency, throughput.",
+    "plan": "Choose the cheapest decision that keeps the SLO: GPUs, services, nodes.",
+    "predict": "Say what would happen: memory, latency, load, interference.",
     "check": "Hold a prediction against what was measured.",
     "explain": "Tell a plan in sentences, with the arithmetic.",
-    "export": "Turn a plan into engine commands, or into the benchmark that would refute it.",
+    "export": "Turn a plan into engine commands, manifests, or a page to look at.",
     "profile": "Turn measurements into a profile that predictions can rest on.",
     "schedule": "Print the crontab entry, unit or job that looks for drift every night.",
     "store": "Keep profiles, and the plans that rest on them.",

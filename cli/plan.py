@@ -19,7 +19,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 
 @app.callback()
 def plan() -> None:
-    """Choose the cheapest deployment that keeps the SLO."""
+    """Choose the cheapest decision that keeps the SLO: GPUs, batch limits, services, nodes."""
 
 
 for command in (

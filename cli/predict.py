@@ -14,7 +14,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 
 @app.callback()
 def predict() -> None:
-    """Say what a given deployment would do: memory, latency, throughput."""
+    """Say what would happen: memory, latency, throughput, load, interference."""
 
 
 for command in (
