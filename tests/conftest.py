@@ -11,7 +11,7 @@ from hypothesis import settings
 from benchmarks.reference import reference_folder
 
 # The same examples in every run: what a commit passed, the next run of it passes.
-settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("repeatable", derandomize=True, deadline=None)  # no timed tests
 settings.load_profile("repeatable")
 
 

@@ -159,8 +159,7 @@ def _kv_tokens(
         for unit in where:
             left[unit] -= _weights(question, span)
             need[unit] += float(question.kv[span[0] : span[1] + 1].sum()) / count
-    with np.errstate(divide="ignore"):
-        return float(np.min(np.where(need > 0, left / np.maximum(need, 1e-300), np.inf)))
+    return float(np.min(np.divide(left, need, out=np.full(units, np.inf), where=need > 0)))
 
 
 def _hopped(question: Question, surface: StepSurface, placed: Sequence[Sequence[int]]) -> StepSurface:

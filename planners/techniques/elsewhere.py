@@ -5,7 +5,7 @@ from __future__ import annotations
 from planners.modules import plan as plan_modules
 from planners.placement import plan as plan_placement
 from planners.techniques.deployed import Deployed, evidence_text
-from planners.techniques.rows import Files, not_applicable, optional, p99, per_load, ratio, rounded
+from planners.techniques.rows import PLAIN, Files, not_applicable, optional, p99, per_load, ratio, rounded
 from specs.cluster import Cluster
 from specs.modules import MethodResult, ModulesPlan
 from specs.placement import PlacementPlan
@@ -18,7 +18,9 @@ MODULES = {"cocoserve": "module copies", "layer-services": "layer services"}
 
 def modules(deployed: Deployed, files: Files) -> tuple[Technique, ...]:
     """Copies of modules and layer services, against whole instances at equal attainment, by the modules planner."""
-    found: ModulesPlan = plan_modules(files.deployment, files.cluster, files.workload, seed=files.seed)
+    found: ModulesPlan = plan_modules(
+        files.deployment, files.cluster, files.workload, confidence=PLAIN, seed=files.seed
+    )
     results = {one.method: one for one in found.why.compared} if found.why else {}
     whole = results.get("whole-instance")
     rows = []
