@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from profilers.anchors.torch_rates import cuda_devices, load_torch
+from profilers.devices import INSTALL
 from profilers.host.reading import read_host, this_machine
 from profilers.layers.checkpoint import checkpoint_path, load, save
 from profilers.layers.clocks import Torch
@@ -25,7 +26,6 @@ from specs.errors import InputError, MissingHardwareError
 from specs.model import ModelSpec
 from specs.profile import LayerProfile, Machine
 
-INSTALL = "Install it: pip install 'tonnage[torch]'; profiles of others come by `tonnage profile import`."
 CACHE_SHARE = 0.3  # of the free memory: the largest KV cache of one shape
 SHARED_LAST_CACHE_BYTES = 64 * 2**20  # where a CPU does not tell its caches; larger than most [assumed]
 
@@ -88,7 +88,7 @@ def profile_layers(
 
 
 def find_target(device: str) -> Target:
-    """Return the device to measure; raises `MissingHardwareError` in well under a second where torch is absent."""
+    """Return the device to measure; raises `MissingHardwareError` where torch or the device is absent."""
     torch = load_torch()
     if torch is None:
         raise MissingHardwareError("profile layers runs a layer with torch, which is not installed", cure=INSTALL)

@@ -46,6 +46,7 @@ def passes(spec: ModelSpec, tp: int = 1) -> Passes:
     return Passes(torch, spec, tp, "cpu", 0.0)
 
 
+@pytest.mark.extras
 @needs_torch
 @pytest.mark.parametrize("attention", [GROUPED, LATENT])
 @pytest.mark.parametrize("tp", [1, 2, 4])
@@ -61,6 +62,7 @@ def test_every_operator_of_a_dense_layer_is_timed(attention: Attention, tp: int)
         assert all(seconds > 0 for seconds in laps.values())
 
 
+@pytest.mark.extras
 @needs_torch
 def test_experts_take_the_place_of_the_dense_block() -> None:
     moe = Moe(layers=2, experts=8, experts_per_token=2, intermediate=64, shared_intermediate=64)
@@ -68,6 +70,7 @@ def test_experts_take_the_place_of_the_dense_block() -> None:
     assert set(laps) == {"embedding", "norm", "qkv_proj", "rope", "o_proj", "router", "moe", "shared_expert"}
 
 
+@pytest.mark.extras
 @needs_torch
 @pytest.mark.parametrize("name", ["qwen2.5-0.5b", "llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v2-lite"])
 def test_the_matrices_of_a_layer_weigh_what_the_catalogue_says(name: str) -> None:
@@ -79,6 +82,7 @@ def test_the_matrices_of_a_layer_weigh_what_the_catalogue_says(name: str) -> Non
     assert layer_bytes(spec, 1) * spec.layers == pytest.approx(spec.parameters * size - ends, rel=0.04)
 
 
+@pytest.mark.extras
 @needs_torch
 @needs_transformers
 def test_the_operators_in_a_row_are_the_llama_of_transformers() -> None:
@@ -127,6 +131,7 @@ def _state(whole: Any, theirs: Any) -> dict[str, Any]:
     return state
 
 
+@pytest.mark.extras
 @needs_torch
 def test_a_survey_of_a_real_layer_becomes_a_profile_that_grows_with_its_work() -> None:
     spec = model()
