@@ -108,16 +108,6 @@ def stored_before(reference: str, store: str | None) -> Identified:
     raise InputError(f"store {opened.name}: holds no {kind} of this machine", cure=cure)
 
 
-def store_of(url: str | None) -> Store | None:
-    """Open the store at ``url``, or the default one; None where that is not there. Raises as `open_store` does."""
-    try:
-        return open_store(url, create=False)
-    except InputError:
-        if url is not None:
-            raise
-        return None
-
-
 def _this_machine() -> str | None:
     from profilers.host.reading import this_machine
 

@@ -44,3 +44,13 @@ def step_profile(reference: str | Path, base: Path = Path(), store: str | None =
     ):
         return find(str(reference), EngineProfile, base=base, store=store).spec
     return find(str(reference), LayerProfile, base=base, store=store).spec
+
+
+def profile_id(reference: str | Path, store: str | None = None) -> str:
+    """Return the id of the profile that ``reference`` names: of a file's content, or in the store as it begins there.
+
+    Raises `InputError` as `layer_profile` does.
+    """
+    from profilers.store import read_either
+
+    return read_either(str(reference), store)[0]

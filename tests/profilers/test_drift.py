@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from profilers import drift
-from profilers.drift import DRIFT_OF, Kind, drift_again, drift_against, host_metrics, store_of, stored_before
-from profilers.store import Store, add_plan, add_profile, open_store
+from profilers.drift import DRIFT_OF, Kind, drift_again, drift_against, host_metrics, stored_before
+from profilers.store import Store, add_plan, add_profile, open_store, store_of
 from specs.base import Document
 from specs.drift import DriftReport
 from specs.errors import InputError, MissingHardwareError
