@@ -34,7 +34,7 @@ def serving(
     ] = None,
     profile: Annotated[
         list[Path] | None,
-        typer.Option(help="A LayerProfile or EngineProfile, or its id in the store, to rest on; can be given again."),
+        typer.Option(help="A LayerProfile, EngineProfile or HostProfile, or its id, to rest on; can be given again."),
     ] = None,
     current: Annotated[
         Path | None, typer.Option(help="The Deployment that runs now; the plan shows the difference.")

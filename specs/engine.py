@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from specs.base import Count, Document, NonNegative, Positive, Precision, Spec
 from specs.deployment import Parallel
+from specs.host import HostProfileSpec
 from specs.profile import LayerProfileSpec, Machine
 
 Seen = Literal["probes", "requests", "step log"]
@@ -138,5 +139,5 @@ class EngineProfile(Document):
     spec: EngineProfileSpec
 
 
-StepEvidence = LayerProfileSpec | EngineProfileSpec
-"""What a step time may rest on: the operators of a model's layers, or a running engine's whole steps."""
+StepEvidence = LayerProfileSpec | EngineProfileSpec | HostProfileSpec
+"""What a step time may rest on: a model's operators, a running engine's whole steps, or two rates of the device."""

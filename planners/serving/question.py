@@ -11,6 +11,7 @@ import numpy as np
 
 from predictors.serving import ClosedLoop, Requests
 from predictors.serving.engine import Router
+from predictors.step_time.anchored import measures
 from predictors.workload import check_lengths, closed_loop_of, requests_of
 from profilers.importers.load import read_load
 from profilers.named import profile_id, step_profile
@@ -19,6 +20,7 @@ from specs.cluster import Cluster, ClusterSpec
 from specs.deployment import Engine
 from specs.engine import StepEvidence
 from specs.errors import InputError
+from specs.host import HostProfileSpec
 from specs.model import ModelSpec
 from specs.profile import Basis
 from specs.reading import read_document, sha256
@@ -135,8 +137,16 @@ def _identity(profile: Path, store: str | None) -> tuple[str, str]:
 def _check_profiles(
     specs: tuple[StepEvidence, ...], paths: tuple[Path, ...], model: ModelSpec, cluster: ClusterSpec, base: Path
 ) -> None:
-    devices = {find_device(pool.device, base).name for pool in cluster.pools}
+    found = (find_device(pool.device, base) for pool in cluster.pools)
+    devices = {device.name: device for device in found}
     for spec, path in zip(specs, paths, strict=True):
+        if isinstance(spec, HostProfileSpec):
+            if not any(measures(spec, device) for device in devices.values()):
+                raise InputError(
+                    f"{path}: measured none of {', '.join(sorted(devices))}",
+                    cure="Give a host profile of a machine with a device of the cluster, or none.",
+                )
+            continue
         if spec.model != model.name or spec.device not in devices:
             raise InputError(
                 f"{path}: is a profile of {spec.model} on {spec.device}; planned is {model.name} on "

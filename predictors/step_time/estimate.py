@@ -8,6 +8,7 @@ from typing import Literal
 
 from predictors.serving.surface import StepSurface
 from predictors.step_time import measured, roofline
+from predictors.step_time.anchored import anchors_of
 from predictors.step_time.compose import Tally, compile_surface
 from predictors.step_time.error import profile_error, roofline_error
 from predictors.step_time.host import GRAPH_GAP_S, HostTime, host_time
@@ -18,6 +19,7 @@ from specs.deployment import DeploymentSpec, Parallel, Roles
 from specs.device import DeviceSpec
 from specs.engine import EngineProfileSpec, StepEvidence
 from specs.errors import InputError, MissingHardwareError
+from specs.host import HostProfileSpec
 from specs.model import ModelSpec
 from specs.plan import Evidence
 from specs.profile import Basis, LayerProfileSpec
@@ -55,9 +57,10 @@ def step_time(
 ) -> StepTime:
     """Compile the step-time surface of one replica of ``deployment`` in ``role``.
 
-    ``profile``: a running engine's whole steps, or operator tables of this model on this device (else the best
-    evidence at hand); operators and TP degrees the tables lack fall to the calibrated roofline, and the evidence says
-    so. ``require``: the weakest basis that is accepted. ``host`` replaces the catalogue's host time.
+    ``profile``: a running engine's whole steps, operator tables of this model on this device, or two measured rates of
+    the device that the roofline then stands on (else the best evidence at hand). Operators and TP degrees the tables
+    lack fall to the calibrated roofline, and the evidence says so. ``require``: the weakest basis that is accepted.
+    ``host`` replaces the catalogue's host time.
     Raises InputError for a profile of another model or device or a parallelism the model cannot take,
     MissingHardwareError where ``require`` cannot be met.
     """
@@ -68,14 +71,20 @@ def step_time(
     operators = step_operators(
         model, parallel, weights, deployment.precision.activations, deployment.precision.kv_cache
     )
-    sources, tables = _sources(model, device, parallel, profile, deployment.engine.name)
+    layers = profile if isinstance(profile, LayerProfileSpec) else None
+    anchored = profile if isinstance(profile, HostProfileSpec) else None
+    last = Roofline(
+        device, kernels="cutlass" if deployment.engine.name == "trtllm" else "triton",
+        anchors=anchors_of(anchored, device) if anchored else None,
+    )  # fmt: skip
+    sources, tables = _sources(model, last, parallel, layers)
     host = host or host_time(deployment.engine.name, deployment.engine.version)
-    saved_s = _saved_s(host, model, weights, profile, operators)
+    saved_s = _saved_s(host, model, weights, layers, operators)
     draft = deployment.speculative.draft_tokens if deployment.speculative else 0
     surface, tally = compile_surface(
         model, operators, sources, deployment.engine, host, saved_s=saved_s, draft_tokens=draft
     )
-    evidence, error, tier = _judge(device, deployment, tally, tables, host)
+    evidence, error, tier = _judge(last, deployment, tally, tables, host, anchored)
     _refuse_weaker(tier, require, model, device)
     notes = _range_notes(tables, deployment, parallel)
     return StepTime(surface=surface, relative_error=error, evidence=evidence, tier=tier, range_notes=notes)
@@ -111,7 +120,7 @@ def available_evidence(
 ) -> tuple[Tier, ...]:
     """The tiers at hand for this model on this device, strongest first."""
     tiers: list[Tier] = []
-    if profile is not None:
+    if profile is not None and not isinstance(profile, HostProfileSpec):
         tables = isinstance(profile, LayerProfileSpec) and profile.basis != "measured"
         tiers.append("database" if tables else "measured")
     tiers.append("calibrated" if device.accuracy_claim else "datasheet")
@@ -144,9 +153,9 @@ def _parallel(deployment: DeploymentSpec, role: RoleName) -> Parallel:
 
 
 def _sources(
-    model: ModelSpec, device: DeviceSpec, parallel: Parallel, profile: LayerProfileSpec | None, engine: str
+    model: ModelSpec, last: Roofline, parallel: Parallel, profile: LayerProfileSpec | None
 ) -> tuple[list[Source], ProfileTables | None]:
-    last = Roofline(device, kernels="cutlass" if engine == "trtllm" else "triton")
+    device = last.device
     if profile is None:
         return [last], None
     if profile.model != model.name or profile.device != device.name:
@@ -177,11 +186,18 @@ def _tables(held: _Held) -> ProfileTables:
 
 
 def _judge(
-    device: DeviceSpec, deployment: DeploymentSpec, tally: Tally, tables: ProfileTables | None, host: HostTime
+    last: Roofline,
+    deployment: DeploymentSpec,
+    tally: Tally,
+    tables: ProfileTables | None,
+    host: HostTime,
+    anchored: HostProfileSpec | None,
 ) -> tuple[tuple[Evidence, ...], float, Tier]:
-    bare: Tier = "calibrated" if device.accuracy_claim else "datasheet"
+    bare = _roofline_tier(last)
     bare_error = roofline_error(bare)
-    modelled = Evidence(quantity="step_time", basis=bare, error=round(bare_error, 3), source=_roofline_source(device))
+    modelled = Evidence(
+        quantity="step_time", basis=bare, error=round(bare_error, 3), source=_roofline_source(last, anchored)
+    )
     entries: list[Evidence] = []
     error, tier = bare_error, bare
     if tables is not None:
@@ -197,9 +213,20 @@ def _judge(
     return tuple(entries), error, tier
 
 
-def _roofline_source(device: DeviceSpec) -> str:
+def _roofline_tier(last: Roofline) -> Tier:
+    """Measured rates make a GPU that no fit has seen as sure as one that was; nothing was fitted on CPUs."""
+    known = last.device.accuracy_claim or (last.anchors is not None and last.device.architecture != "cpu")
+    return "calibrated" if known else "datasheet"
+
+
+def _roofline_source(last: Roofline, anchored: HostProfileSpec | None) -> str:
     kernels = ", ".join(sorted(roofline.coefficients().relative_error))
-    return f"roofline over the datasheet of {device.name} ({kernels})"
+    under = f"the datasheet of {last.device.name}"
+    if last.anchors is not None and anchored is not None:
+        when = f", {anchored.machine.date}" if anchored.machine.date else ""
+        rates = f"{last.anchors.tflops:.4g} TFLOP/s at 16 bits, {last.anchors.gb_per_s:.4g} GB/s"
+        under = f"two measured rates of {last.device.name} ({rates}{when})"
+    return f"roofline over {under} ({kernels})"
 
 
 def _profile_evidence(profile: LayerProfileSpec, error: float, share: float, deployment: DeploymentSpec) -> Evidence:

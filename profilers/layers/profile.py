@@ -21,8 +21,8 @@ from profilers.layers.shapes import Shape, start_shapes
 from profilers.layers.survey import TARGET, Laps, OnProgress, Survey, survey
 from profilers.layers.tensors import cache_bytes, check, ends_bytes, layer_bytes
 from specs.base import plain
-from specs.catalog import find_device
-from specs.errors import InputError, MissingHardwareError
+from specs.catalog import reported_device
+from specs.errors import MissingHardwareError
 from specs.model import ModelSpec
 from specs.profile import LayerProfile, Machine
 
@@ -100,18 +100,7 @@ def find_target(device: str) -> Target:
         why = unknown.get("gpus", "torch finds no CUDA device")
         raise MissingHardwareError(f"--device cuda: {why}", cure="Run it on a machine with one, or use --device cpu.")
     properties = torch.cuda.get_device_properties(places[0])
-    return Target(torch, places[0], device_name(properties.name), float(properties.L2_cache_size))
-
-
-def device_name(reported: str) -> str:
-    """Return the catalogue's name of a GPU as its driver reports it, else that name in the catalogue's spelling."""
-    spelt = reported.lower().removeprefix("nvidia ").replace(" ", "-")
-    for name in (reported, spelt):
-        try:
-            return find_device(name).name
-        except InputError:
-            continue
-    return spelt
+    return Target(torch, places[0], reported_device(properties.name), float(properties.L2_cache_size))
 
 
 def request_of(model: ModelSpec, device: str, tp: int, machine: Machine) -> dict[str, Any]:

@@ -9,12 +9,11 @@ import pytest
 
 from profilers.layers.document import document
 from profilers.layers.passes import Passes, copies_of, require_room
-from profilers.layers.profile import device_name
 from profilers.layers.shapes import Shape
 from profilers.layers.survey import TARGET, survey
 from profilers.layers.tensors import check, ends_bytes, layer_bytes, shard_of
 from specs.base import BYTES_PER_ELEMENT
-from specs.catalog import find_model
+from specs.catalog import find_model, reported_device
 from specs.errors import InputError, MissingHardwareError
 from specs.model import Attention, Mlp, ModelSpec, Moe
 from specs.profile import Machine
@@ -173,4 +172,4 @@ def test_copies_fill_the_last_cache_twice_but_are_no_more_than_layers() -> None:
     [("NVIDIA H200", "h200"), ("NVIDIA L40S", "l40s"), ("NVIDIA GeForce GTX 1080", "geforce-gtx-1080")],
 )
 def test_a_gpu_gets_the_catalogues_name(reported: str, name: str) -> None:
-    assert device_name(reported) == name
+    assert reported_device(reported) == name
