@@ -24,6 +24,9 @@ NAMES = (
     "start-up",
     "drift",
     "layer-sum",
+    "engine-loop",
+    "services",
+    "history",
 )
 RESULTS = Path(__file__).parent / "results"
 
