@@ -34,7 +34,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
 }  # fmt: skip
 UNUSED = ("torchvision", "torchaudio", "torchcodec")  # a mismatched one ends in `operator torchvision::nms`
-START_LIMIT_S = 420.0
+START_LIMIT_S = 900.0
 LOAD_LIMIT_S = 240.0
 
 

@@ -42,7 +42,7 @@ def layers(
     with progress(quiet=quiet) as on_progress:
         found = profile_layers(
             spec, device=device, tp=tp, budget_s=budget_s, write=write, on_progress=on_progress,
-            command=f"tonnage profile layers {model} --device {device} --tp {tp} --budget {budget}",
+            named=model, command=f"tonnage profile layers {model} --device {device} --tp {tp} --budget {budget}",
         )  # fmt: skip
     emit(found, lambda: layers_table(found), output=output, write=write, force=force, quiet=quiet)
     keep(found)

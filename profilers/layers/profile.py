@@ -20,6 +20,7 @@ from profilers.layers.passes import Passes, copies_of, require_room
 from profilers.layers.shapes import Shape, start_shapes
 from profilers.layers.survey import TARGET, Laps, OnProgress, Survey, survey
 from profilers.layers.tensors import cache_bytes, check, ends_bytes, layer_bytes
+from profilers.layers.watching import watch, watched
 from specs.base import plain
 from specs.catalog import reported_device
 from specs.errors import MissingHardwareError
@@ -54,11 +55,13 @@ def profile_layers(
     write: Path | None = None,
     on_progress: OnProgress,
     command: str = "tonnage profile layers",
+    named: str | None = None,
 ) -> LayerProfile:
     """Measure one decoder layer, embedding, head and norm of ``model`` on ``device`` (`cpu` or `cuda`).
 
     ``tp``: measure one shard of so many. ``write``: the target file, beside which a checkpoint is kept until the
-    profile is whole; a run that was killed goes on from it, and the time it had spent counts.
+    profile is whole; a run that was killed goes on from it, and the time it had spent counts. ``named``: how the
+    model was named, for a later look for drift.
     Raises `InputError` for a model that cannot be measured or a checkpoint of another run, `MissingHardwareError`
     without torch, the device, memory enough, or quiet enough.
     """
@@ -77,10 +80,11 @@ def profile_layers(
         _start(model, tp, target), recorded(passes.run, memory), budget_s=budget_s, on_progress=on_progress,
         found=found, on_round=(lambda now: save(path, request, now)) if path else lambda now: None,
     )  # fmt: skip
+    repeats = watch(watched(found.blocks), passes.run, budget_s=budget_s, on_progress=on_progress)
     memory.context()
     profile = document(
         model, found, tp=tp, device=target.name, machine=machine, target=TARGET, memory=tuple(memory.phases.values()),
-        timing_by_events=target.cuda, left_out=_left_out(model, tp),
+        timing_by_events=target.cuda, left_out=_left_out(model, tp), measured_as=named, repeats=repeats,
     )  # fmt: skip
     if path:
         path.unlink(missing_ok=True)
