@@ -22,6 +22,7 @@ from profilers.engine.step_log import read_step_log
 from profilers.importers.results import read_measured
 from specs.errors import TonnageError
 from specs.measured import Measured
+from specs.writing import data_to_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 BELOW = (0.25, 0.4, 0.55, 0.7)  # of the throughput that the first calibration reached
@@ -211,7 +212,7 @@ def linear_profile(profile: Path, path: Path) -> Path:
         "base_s": max(0.0, float(base)), "tokens": [0, most], "tokens_s": [0.0, float(per_token) * most],
         "per_sequence_s": max(0.0, float(per_sequence - per_token)),
     }  # fmt: skip
-    path.write_text(json.dumps(document))
+    path.write_text(data_to_yaml(document))
     return path
 
 

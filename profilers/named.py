@@ -11,7 +11,7 @@ from specs.profile import LayerProfile, LayerProfileSpec
 from specs.reading import read_document, read_text
 from specs.stored import is_reference
 
-_KIND = re.compile(r"""^\W*kind["']?:\s*["']?(EngineProfile|HostProfile)\b""", re.MULTILINE)
+_KIND = re.compile(r"""\bkind["']?:\s*["']?(EngineProfile|HostProfile)\b""")
 
 
 def layer_profile(reference: str | Path, base: Path = Path(), store: str | None = None) -> LayerProfileSpec:
