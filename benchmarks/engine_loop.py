@@ -28,7 +28,7 @@ from specs.writing import data_to_yaml
 ROOT = Path(__file__).resolve().parent.parent
 BELOW = (0.25, 0.4, 0.55, 0.7)  # of the throughput that the first calibration reached
 ABOVE = 1.5
-LOAD_S, FEWEST, MOST = 45.0, 40, 240  # seconds of one load, and bounds of its requests
+LOAD_S, FEWEST, MOST = 30.0, 30, 200  # seconds of one load, and bounds of its requests
 MEASURE_S = 18 * 60.0  # after which no load is repeated
 PROBE = ("--max-requests", "150", "--max-seconds", "60", "--longest-prompt", "1024")
 LAYERS_S = 60
