@@ -37,15 +37,18 @@ VISITS = {"front": 1.0, "catalog": 1.0, "cart": 1.0, "store": 2.0}  # per reques
 GRAPH = {("front", "catalog"): (1.0, 0), ("front", "cart"): (1.0, 0), ("cart", "store"): (2.0, 0)}
 SEEN = (14.0, 20.0, 26.0, 32.0, 40.0)  # requests per second that enter, all profiled
 UNSEEN = 36.0  # profiled nowhere
-LEVEL_S, UNSEEN_S, SETTLE_S, SCRAPE_S = 36.0, 60.0, 2.0, 1.0
+LEVEL_S, UNSEEN_S, SETTLE_S, SCRAPE_S = 28.0, 45.0, 2.0, 1.0
 LOCUST = "2.34"
 RATE_BAR, P95_BAR = 0.05, 0.15
 LOCUST_FILE = """import random
+import gevent
 from locust import task
 from locust.contrib.fasthttp import FastHttpUser
 MEAN_S = {mean_s}
 class Visitor(FastHttpUser):
     wait_time = lambda self: random.expovariate(1.0 / MEAN_S)
+    def on_start(self):
+        gevent.sleep(self.wait_time())  # else all come at once
     @task
     def visit(self):
         self.client.get("/")
