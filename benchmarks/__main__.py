@@ -37,6 +37,9 @@ NAMES = (
     "layer-services",
     "interference",
     "corun",
+    "engine-loop",
+    "services",
+    "history",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.line import Line, Result
+from profilers.cgroup import UNIFIED, read_mounts
 from profilers.cpi import Schedule, profile_cpi
-from profilers.cpi.cgroup import UNIFIED, read_mounts
 
 CGROUPS = 50
 THREADS = 4  # processes per cgroup; each sleeps most of the time, as services do

@@ -16,8 +16,8 @@ from profilers.layers.profile import find_target
 from profilers.layers.shapes import Shape
 from specs.base import Precision
 
-MIN_ROUNDS, MAX_ROUNDS, WARM_ROUNDS = 15, 60, 3
-SHAPE_S = 8.0  # of passes and sums of one shape, after which it is left alone
+MIN_ROUNDS, MAX_ROUNDS, WARM_ROUNDS = 15, 80, 3
+SHAPE_S = 12.0  # of passes and sums of one shape, after which it is left alone
 BAR = 0.04
 PREFILLS = (16, 64, 256, 512)
 DECODES = ((1, 256), (4, 256), (8, 512))
@@ -58,10 +58,16 @@ def compare(precision: Precision) -> list[dict[str, Any]]:
             for name, (real, summed) in pairs.items():
                 if len(seconds[name]) >= MIN_ROUNDS and sum(map(sum, seconds[name])) > SHAPE_S:
                     continue
-                pair = (real(), summed()) if round_ % 2 else (summed(), real())[::-1]
+                pair = _in_turn(real, summed) if round_ % 2 else _in_turn(summed, real)[::-1]
                 if round_ >= WARM_ROUNDS:
                     seconds[name].append(pair)
     return [_row(precision, name, np.array(found)) for name, found in seconds.items()]
+
+
+def _in_turn(first: Call, second: Call) -> tuple[float, float]:
+    """Seconds of both, each run twice in the order A B B A, so that a machine that slows down slows both alike."""
+    begun, between, again, ended = first(), second(), second(), first()
+    return (begun + ended) / 2, (between + again) / 2
 
 
 def _row(precision: str, name: str, found: np.ndarray[Any, Any]) -> dict[str, Any]:

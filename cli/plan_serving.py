@@ -34,7 +34,7 @@ def serving(
     ] = None,
     profile: Annotated[
         list[Path] | None,
-        typer.Option(help="A LayerProfile or EngineProfile, or its id in the store, to rest on; can be given again."),
+        typer.Option(help="A LayerProfile, EngineProfile or HostProfile, or its id, to rest on; can be given again."),
     ] = None,
     current: Annotated[
         Path | None, typer.Option(help="The Deployment that runs now; the plan shows the difference.")
@@ -48,13 +48,17 @@ def serving(
 ) -> None:
     """Choose devices, parallelism, replicas and batch limits so that cost is least and the SLO holds.
 
+    The plan goes into the index of the store, where one is named or profiles were given, with what it rests on.
+
     Example: tonnage plan serving workload.yaml --cluster cluster.yaml -w plan.yaml
     """
+    from cli.keeping import plan_keeper
     from cli.output import emit, progress, refuse_overwrite
     from planners.serving import plan as plan_serving
     from renderers.plan_table import plan_table
 
     refuse_overwrite(write, force)
+    keep = plan_keeper(store, profile or (), quiet=quiet)
     with progress(quiet=quiet) as on_progress:
         decided = plan_serving(
             workload,
@@ -70,4 +74,5 @@ def serving(
             on_progress=on_progress,
         )
     emit(decided, lambda: plan_table(decided), output=output, write=write, force=force, quiet=quiet)
+    keep(decided)
     raise typer.Exit(OUTCOME_CODES[decided.status.outcome])

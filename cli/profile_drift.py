@@ -36,8 +36,8 @@ def drift(
     """
     from cli.keeping import keeper
     from cli.output import emit, progress, refuse_overwrite
-    from profilers.drift import drift_again, drift_against, store_of, stored_before
-    from profilers.store import read_either
+    from profilers.drift import drift_again, drift_against, stored_before
+    from profilers.store import read_either, store_of
     from renderers.drift import drift_gauges, drift_table
     from specs.durations import seconds
     from specs.errors import DriftError

@@ -26,20 +26,23 @@ def layers(
 
     Example: tonnage profile layers llama-3.1-8b --device cuda --tp 2 --budget 10m -w layers.yaml
     """
-    from cli.keeping import keeper
     from cli.output import emit, progress, refuse_overwrite
-    from profilers.layers import profile_layers
-    from renderers.layers import layers_table
+    from profilers.devices import refuse_absent
     from specs.catalog import find_model
     from specs.durations import seconds
 
     refuse_overwrite(write, force)
     budget_s, spec = seconds(budget, "--budget"), find_model(model)
+    refuse_absent(device)  # before what takes long to import
+    from cli.keeping import keeper
+    from profilers.layers import profile_layers
+    from renderers.layers import layers_table
+
     keep = keeper(store, quiet=quiet)
     with progress(quiet=quiet) as on_progress:
         found = profile_layers(
             spec, device=device, tp=tp, budget_s=budget_s, write=write, on_progress=on_progress,
-            command=f"tonnage profile layers {model} --device {device} --tp {tp} --budget {budget}",
+            named=model, command=f"tonnage profile layers {model} --device {device} --tp {tp} --budget {budget}",
         )  # fmt: skip
     emit(found, lambda: layers_table(found), output=output, write=write, force=force, quiet=quiet)
     keep(found)

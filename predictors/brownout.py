@@ -17,6 +17,7 @@ from solvers.aimd import Aimd, weighted_quantile
 from solvers.brownout import accesses, route, united_experts
 from specs.device import DeviceSpec
 from specs.errors import InfeasibleError
+from specs.host import HostProfileSpec
 from specs.model import ModelSpec
 from specs.profile import LayerProfileSpec
 
@@ -124,7 +125,7 @@ def compile_brownout(
     drawn: Sequence[IntArray],
     way: int | None,
     *,
-    profile: LayerProfileSpec | None = None,
+    profile: LayerProfileSpec | HostProfileSpec | None = None,
 ) -> Brownout:
     """Compile step times and KV of a mixed deployment for united experts of ``way``.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -24,11 +25,14 @@ Identified = tuple[str, Data]
 
 DRIFT_OF = "drift-of"  # label of a profile that was measured to look for drift: never the one that others are held to
 DIGITS = 4
+LAYERS_BUDGET_S = 60.0
 BESIDE = {
     "HostProfile": (
         "spec.machine.versions", "spec.system", "spec.cpu", "spec.limits", "spec.numa", "spec.frequency.driver",
         "spec.frequency.governor", "spec.frequency.boost", "spec.memory.transparent_huge_pages",
     ),
+    "LayerProfile": ("spec.machine.versions", "spec.machine.driver", "spec.engine_version"),
+    "EngineProfile": ("spec.machine.versions", "spec.engine_version", "spec.server"),
 }  # fmt: skip
 """Fields of each kind that are no measured rates but may explain why those moved."""
 
@@ -61,6 +65,56 @@ def _threads(anchor: Data) -> str:
     return "" if threads is None else f", {threads} thread{'s' * (threads > 1)}"
 
 
+def repeated_metrics(data: Data) -> dict[str, Metric]:
+    """Return what a LayerProfile or EngineProfile repeated for this purpose, by name."""
+    return {one["name"]: Metric(one["unit"], one["blocks"]) for one in data["spec"].get("repeats", ())}
+
+
+def measure_layers(before: Data, on_progress: OnProgress) -> Document:
+    """Profile the same layer on the same device again; raises `MissingHardwareError` where it is not here."""
+    from profilers.devices import refuse_absent
+
+    spec = before["spec"]
+    device = "cpu" if spec["device"] == "cpu" else "cuda"
+    refuse_absent(device)
+    from profilers.layers import profile_layers
+    from profilers.layers.profile import find_target
+    from specs.catalog import find_model
+
+    model, here = find_model(spec.get("measured_as") or spec["model"]), find_target(device).name
+    machine, mine = spec["machine"].get("hostname_sha"), _this_machine()
+    if here != spec["device"] or (device == "cpu" and machine != mine):
+        where = spec["device"] if here != spec["device"] else "another machine's CPU"
+        raise MissingHardwareError(
+            f"the profile {before['metadata']['name']} was measured on {where}, this is {here}",
+            cure="Measure there again, or compare with a profile from there: --against FILE.",
+        )
+    return profile_layers(
+        model, device=device, tp=spec["tables"][0].get("tp", 1), budget_s=LAYERS_BUDGET_S, on_progress=on_progress,
+        command="tonnage profile drift", named=spec.get("measured_as"),
+    )  # fmt: skip
+
+
+def measure_engine(before: Data, on_progress: OnProgress) -> Document:
+    """Probe the same engine again, with the key of the environment; raises as `profile_endpoint` does."""
+    from profilers.engine import Asked, Labels, profile_endpoint
+    from specs.deployment import Parallel
+
+    spec = before["spec"]
+    url, probed = spec.get("url"), spec.get("probed")
+    if not url or not probed:
+        cure = "Compare with a profile of newer files: --against FILE."
+        raise InputError(f"{before['metadata']['name']} was fitted to files: there is no engine to probe", cure=cure)
+    asked = Asked(**{name: value if name == "max_seconds" else round(value) for name, value in probed.items()})
+    labels = Labels(
+        model=spec["model"], device=spec.get("device"), engine=spec["engine"],
+        parallel=Parallel.model_validate(spec.get("parallel", {})),
+        max_num_batched_tokens=spec.get("max_num_batched_tokens"),
+    )  # fmt: skip
+    key, served = os.environ.get("TONNAGE_API_KEY") or None, spec.get("server", {}).get("served_model")
+    return profile_endpoint(url, asked, labels, key=key, served=served, on_progress=on_progress)
+
+
 def measure_host(before: Data, on_progress: OnProgress) -> Document:
     """Profile this host again; raises `MissingHardwareError` where it is not the machine that ``before`` tells of."""
     from profilers.host.profile import profile_host
@@ -83,7 +137,11 @@ class Kind(NamedTuple):
     measure: Callable[[Data, OnProgress], Document]
 
 
-KINDS: dict[str, Kind] = {"HostProfile": Kind(host_metrics, measure_host)}
+KINDS: dict[str, Kind] = {
+    "HostProfile": Kind(host_metrics, measure_host),
+    "LayerProfile": Kind(repeated_metrics, measure_layers),
+    "EngineProfile": Kind(repeated_metrics, measure_engine),
+}
 """The kinds of profile that keep the blocks a comparison needs."""
 WORDS: dict[str, str] = {"host": "HostProfile"}
 """What the command line calls them."""
@@ -108,16 +166,6 @@ def stored_before(reference: str, store: str | None) -> Identified:
     raise InputError(f"store {opened.name}: holds no {kind} of this machine", cure=cure)
 
 
-def store_of(url: str | None) -> Store | None:
-    """Open the store at ``url``, or the default one; None where that is not there. Raises as `open_store` does."""
-    try:
-        return open_store(url, create=False)
-    except InputError:
-        if url is not None:
-            raise
-        return None
-
-
 def _this_machine() -> str | None:
     from profilers.host.reading import this_machine
 
@@ -126,9 +174,9 @@ def _this_machine() -> str | None:
 
 def _comparable(found: Identified) -> Identified:
     kind = found[1]["kind"]
-    if kind not in KINDS:
-        cure = f"Known: {', '.join(KINDS)}. `tonnage store diff` shows what differs, without a judgement."
-        raise InputError(f"{short_id(found[0])} is a {kind}, which keeps no blocks to judge drift by", cure=cure)
+    if kind not in KINDS or not KINDS[kind].metrics(found[1]):
+        cure = f"Known: {', '.join(KINDS)}, as tonnage measures them. `tonnage store diff` shows differences unjudged."
+        raise InputError(f"{short_id(found[0])} is a {kind} that keeps no blocks to judge drift by", cure=cure)
     return found
 
 

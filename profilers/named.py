@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 from specs.engine import EngineProfile, StepEvidence
+from specs.host import HostProfile
 from specs.profile import LayerProfile, LayerProfileSpec
 from specs.reading import read_document, read_text
 from specs.stored import is_reference
 
-_OF_ENGINE = re.compile(r"""^\W*kind["']?:\s*["']?EngineProfile\b""", re.MULTILINE)
+_KIND = re.compile(r"""\bkind["']?:\s*["']?(EngineProfile|HostProfile)\b""")
 
 
 def layer_profile(reference: str | Path, base: Path = Path(), store: str | None = None) -> LayerProfileSpec:
@@ -28,19 +29,33 @@ def layer_profile(reference: str | Path, base: Path = Path(), store: str | None 
 
 
 def step_profile(reference: str | Path, base: Path = Path(), store: str | None = None) -> StepEvidence:
-    """Return the LayerProfile or EngineProfile that ``reference`` names, as `layer_profile` does.
+    """Return the LayerProfile, EngineProfile or HostProfile that ``reference`` names, as `layer_profile` does.
 
     The kind is looked up in the text, because a LayerProfile takes long to parse.
     """
     path = base / reference
     if path.exists() or path.suffix in (".yaml", ".yml"):
-        of_engine = _OF_ENGINE.search(read_text(path)) is not None
-        return read_document(path, EngineProfile).spec if of_engine else read_document(path, LayerProfile).spec
+        told = _KIND.search(read_text(path))
+        return read_document(path, _kind(told[1] if told else None)).spec
     from profilers.store import find, load, open_store
 
-    if (
-        is_reference(str(reference))
-        and load(open_store(store, create=False), str(reference))[1]["kind"] == "EngineProfile"
-    ):
-        return find(str(reference), EngineProfile, base=base, store=store).spec
-    return find(str(reference), LayerProfile, base=base, store=store).spec
+    named = is_reference(str(reference))
+    kind = load(open_store(store, create=False), str(reference))[1]["kind"] if named else None
+    return find(str(reference), _kind(kind), base=base, store=store).spec
+
+
+def _kind(name: str | None) -> type[LayerProfile] | type[EngineProfile] | type[HostProfile]:
+    """Return the class of a kind of profile; a LayerProfile where it is another, whose reader says so."""
+    if name == "EngineProfile":
+        return EngineProfile
+    return HostProfile if name == "HostProfile" else LayerProfile
+
+
+def profile_id(reference: str | Path, store: str | None = None) -> str:
+    """Return the id of the profile that ``reference`` names: of a file's content, or in the store as it begins there.
+
+    Raises `InputError` as `layer_profile` does.
+    """
+    from profilers.store import read_either
+
+    return read_either(str(reference), store)[0]

@@ -41,6 +41,17 @@ def find_device(name: str, base: Path = Path()) -> DeviceSpec:
     raise InputError(f"device {name!r} is not in the catalogue{nearest(name, known_names)}", cure=cure)
 
 
+def reported_device(reported: str) -> str:
+    """Return the catalogue's name of a GPU as its driver reports it, else that name in the catalogue's spelling."""
+    spelt = reported.lower().removeprefix("nvidia ").replace(" ", "-")
+    for name in (reported, spelt):
+        try:
+            return find_device(name).name
+        except InputError:
+            continue
+    return spelt
+
+
 @cache
 def find_model(name: str, base: Path = Path()) -> ModelSpec:
     """Return the model called ``name`` (or published under that id), or the one described by a local file.

@@ -87,7 +87,7 @@ class DeploymentSpec(Spec):
     model: str  # catalogue name, or path of a Hugging Face config.json or a Model document
     device: str  # catalogue name, or path of a Device document
     pool: str | None = None
-    profile: str | None = None  # path or store id of a LayerProfile or EngineProfile; None: the best evidence at hand
+    profile: str | None = None  # path or store id of a Layer-, Engine- or HostProfile; None: the best at hand
     replicas: Count = 1
     router: Router = "least-loaded"
     roles: Literal["mixed"] | Roles = "mixed"

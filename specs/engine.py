@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from specs.base import Count, Document, NonNegative, Positive, Precision, Spec
 from specs.deployment import Parallel
-from specs.profile import LayerProfileSpec, Machine
+from specs.host import HostProfileSpec
+from specs.profile import LayerProfileSpec, Machine, Repeats
 
 Seen = Literal["probes", "requests", "step log"]
 
@@ -128,6 +129,9 @@ class EngineProfileSpec(Spec):
     request_overhead_s: NonNegative | None = None
     levels: tuple[ConcurrencyLevel, ...] = ()
     knee: Count | None = None
+    url: str | None = None  # that was probed, without credentials
+    probed: dict[str, float] = Field(default_factory=dict)  # what the probes were asked to be, to repeat them
+    repeats: tuple[Repeats, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -138,5 +142,5 @@ class EngineProfile(Document):
     spec: EngineProfileSpec
 
 
-StepEvidence = LayerProfileSpec | EngineProfileSpec
-"""What a step time may rest on: the operators of a model's layers, or a running engine's whole steps."""
+StepEvidence = LayerProfileSpec | EngineProfileSpec | HostProfileSpec
+"""What a step time may rest on: a model's operators, a running engine's whole steps, or two rates of the device."""

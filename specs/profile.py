@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from specs.base import Count, Document, NonNegative, Precision, Spec
+from specs.base import Count, Document, NonNegative, Positive, Precision, Spec
 
 Operator = Literal[
     "qkv_proj",  # tokens
@@ -90,6 +90,14 @@ class LayerNoise(Spec):
     noisy: bool = False
 
 
+class Repeats(Spec):
+    """One figure as rates above 0, in blocks that are spread over the run: what a look for drift compares."""
+
+    name: str
+    unit: str
+    blocks: tuple[tuple[Positive, ...], ...] = Field(min_length=1)
+
+
 class PhaseMemory(Spec):
     """Memory that a phase of measuring held on the device when it ended, and the most it held meanwhile."""
 
@@ -115,6 +123,8 @@ class LayerProfileSpec(Spec):
     error: NonNegative | None = None  # out-of-fold half-width of the 90 % interval of a step time, relative
     noise: LayerNoise | None = None
     memory: tuple[PhaseMemory, ...] = ()
+    measured_as: str | None = None  # the model as it was named when measured: catalogue name, or path of its config
+    repeats: tuple[Repeats, ...] = ()
     left_out: tuple[str, ...] = ()  # what was not measured, and why
     tables: tuple[OperatorTable, ...] = Field(min_length=1)
 

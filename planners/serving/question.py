@@ -11,17 +11,20 @@ import numpy as np
 
 from predictors.serving import ClosedLoop, Requests
 from predictors.serving.engine import Router
+from predictors.step_time.anchored import measures
 from predictors.workload import check_lengths, closed_loop_of, requests_of
 from profilers.importers.load import read_load
-from profilers.named import step_profile
+from profilers.named import profile_id, step_profile
 from specs.catalog import find_device, find_model
 from specs.cluster import Cluster, ClusterSpec
 from specs.deployment import Engine
 from specs.engine import StepEvidence
 from specs.errors import InputError
+from specs.host import HostProfileSpec
 from specs.model import ModelSpec
 from specs.profile import Basis
 from specs.reading import read_document, sha256
+from specs.stored import short_id
 from specs.trace import Load
 from specs.workload import Slo, Workload, WorkloadSpec
 
@@ -115,7 +118,8 @@ def read_question(
     _check_slo(asked.spec, workload)
     specs = tuple(step_profile(path, store=store) for path in profiles)
     _check_profiles(specs, profiles, model, offered.spec, cluster.parent)
-    inputs = {path.name: sha256(path) for path in (workload, cluster)} | dict(map(_identity, profiles)) | load.inputs
+    inputs = {path.name: sha256(path) for path in (workload, cluster)} | load.inputs
+    inputs |= dict(_identity(path, store) for path in profiles)
     return Question(
         name=f"{asked.metadata.name}-on-{offered.metadata.name}", model=model, workload=asked.spec, load=load,
         requests=requests, closed_loop=closed_loop_of(asked.spec), cluster=offered.spec, base=cluster.parent,
@@ -124,16 +128,27 @@ def read_question(
     )  # fmt: skip
 
 
-def _identity(profile: Path) -> tuple[str, str]:
+def _identity(profile: Path, store: str | None) -> tuple[str, str]:
     """A profile as an input of the plan: a file's name and sha256, or the id in the store, which is one."""
-    return (profile.name, sha256(profile)) if profile.exists() else ("profile", str(profile))
+    if profile.exists():
+        return profile.name, sha256(profile)
+    identity = profile_id(profile, store)
+    return f"profile {short_id(identity)}", identity
 
 
 def _check_profiles(
     specs: tuple[StepEvidence, ...], paths: tuple[Path, ...], model: ModelSpec, cluster: ClusterSpec, base: Path
 ) -> None:
-    devices = {find_device(pool.device, base).name for pool in cluster.pools}
+    found = (find_device(pool.device, base) for pool in cluster.pools)
+    devices = {device.name: device for device in found}
     for spec, path in zip(specs, paths, strict=True):
+        if isinstance(spec, HostProfileSpec):
+            if not any(measures(spec, device) for device in devices.values()):
+                raise InputError(
+                    f"{path}: measured none of {', '.join(sorted(devices))}",
+                    cure="Give a host profile of a machine with a device of the cluster, or none.",
+                )
+            continue
         if spec.model != model.name or spec.device not in devices:
             raise InputError(
                 f"{path}: is a profile of {spec.model} on {spec.device}; planned is {model.name} on "

@@ -26,10 +26,14 @@ from predictors.serving import (
     simulate,
 )
 from predictors.step_time import StepTime, step_time
+from predictors.step_time.anchored import measures
 from profilers.importers.silicon import profile_for
 from specs.deployment import DeploymentInPlan, Role, Roles
+from specs.device import DeviceSpec
 from specs.engine import EngineProfileSpec, StepEvidence
 from specs.errors import MissingHardwareError
+from specs.host import HostProfileSpec
+from specs.model import ModelSpec
 
 Chosen = npt.NDArray[np.bool_]
 End = Literal["nominal", "planned", "low", "high"]
@@ -105,10 +109,9 @@ class Workbench:
             return error
 
     def _profile(self, layout: Layout, role: str) -> StepEvidence | None:
-        """The profile of this device that was given, if it covers this layout."""
-        for profile in self.question.profiles:
-            mine = (profile.model, profile.device) == (self.question.model.name, layout.device.name)
-            if mine and _covers(profile, layout, role):
+        """The profile of this device that was given, if it covers this layout; measured rates where no other does."""
+        for profile in sorted(self.question.profiles, key=lambda one: isinstance(one, HostProfileSpec)):
+            if _is_of(profile, self.question.model, layout.device) and _covers(profile, layout, role):
                 return profile
         return None
 
@@ -173,8 +176,16 @@ class Workbench:
         return Transfer(s_per_token=per_token / (max(self.transfer_gb_per_s, 1e-3) * 1e9))
 
 
+def _is_of(profile: StepEvidence, model: ModelSpec, device: DeviceSpec) -> bool:
+    if isinstance(profile, HostProfileSpec):
+        return measures(profile, device)
+    return (profile.model, profile.device) == (model.name, device.name)
+
+
 def _covers(profile: StepEvidence, layout: Layout, role: str) -> bool:
     """Whether ``profile`` tells of the layout: operators of its TP degree, or whole steps of that very layout."""
+    if isinstance(profile, HostProfileSpec):
+        return True
     if isinstance(profile, EngineProfileSpec):
         return role == "mixed" and profile.parallel == layout.parallel
     return layout.parallel.tp in {table.tp for table in profile.tables}

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from predictors.serving.surface import StepSurface
 from predictors.step_time import measured, roofline
+from predictors.step_time.anchored import anchors_of
 from predictors.step_time.compose import Tally, compile_surface, token_seconds
 from predictors.step_time.error import profile_error, roofline_error
 from predictors.step_time.host import GRAPH_GAP_S, HostTime, host_time
@@ -22,12 +23,14 @@ from specs.deployment import DeploymentSpec, Parallel, Roles
 from specs.device import DeviceSpec
 from specs.engine import EngineProfileSpec, StepEvidence
 from specs.errors import InputError, MissingHardwareError
+from specs.host import HostProfileSpec
 from specs.model import ModelSpec
 from specs.plan import Evidence
 from specs.profile import Basis, LayerProfileSpec
 
 FloatArray = npt.NDArray[np.float64]
 RoleName = Literal["mixed", "prefill", "decode"]
+OperatorEvidence = LayerProfileSpec | HostProfileSpec
 Tier = Literal["measured", "database", "calibrated", "datasheet"]
 STRENGTH: tuple[Basis, ...] = ("measured", "database", "calibrated", "datasheet", "assumed")
 
@@ -60,9 +63,10 @@ def step_time(
 ) -> StepTime:
     """Compile the step-time surface of one replica of ``deployment`` in ``role``.
 
-    ``profile``: a running engine's whole steps, or operator tables of this model on this device (else the best
-    evidence at hand); operators and TP degrees the tables lack fall to the calibrated roofline, and the evidence says
-    so. ``require``: the weakest basis that is accepted. ``host`` replaces the catalogue's host time.
+    ``profile``: a running engine's whole steps, operator tables of this model on this device, or two measured rates of
+    the device that the roofline then stands on (else the best evidence at hand). Operators and TP degrees the tables
+    lack fall to the calibrated roofline, and the evidence says so. ``require``: the weakest basis that is accepted.
+    ``host`` replaces the catalogue's host time.
     Raises InputError for a profile of another model or device or a parallelism the model cannot take,
     MissingHardwareError where ``require`` cannot be met.
     """
@@ -74,7 +78,8 @@ def step_time(
         model, parts.operators, parts.sources, deployment.engine, parts.host, saved_s=parts.saved_s, draft_tokens=draft
     )
     tables, host, parallel = parts.tables, parts.host, _parallel(deployment, role)
-    evidence, error, tier = _judge(device, deployment, tally, tables, host)
+    anchored = profile if isinstance(profile, HostProfileSpec) else None
+    evidence, error, tier = _judge(parts.last, deployment, tally, tables, host, anchored)
     _refuse_weaker(tier, require, model, device)
     notes = _range_notes(tables, deployment, parallel)
     return StepTime(surface=surface, relative_error=error, evidence=evidence, tier=tier, range_notes=notes)
@@ -86,13 +91,14 @@ class _Parts:
 
     operators: StepOperators
     sources: list[Source]
+    last: Roofline
     tables: ProfileTables | None
     host: HostTime
     saved_s: float
 
 
 def _parts(
-    model: ModelSpec, device: DeviceSpec, deployment: DeploymentSpec, profile: LayerProfileSpec | None, role: RoleName,
+    model: ModelSpec, device: DeviceSpec, deployment: DeploymentSpec, profile: OperatorEvidence | None, role: RoleName,
     host: HostTime | None,
 ) -> _Parts:  # fmt: skip
     parallel = _parallel(deployment, role)
@@ -100,10 +106,12 @@ def _parts(
     operators = step_operators(
         model, parallel, weights, deployment.precision.activations, deployment.precision.kv_cache
     )
-    sources, tables = sources_of(model, device, parallel, profile, deployment.engine.name)
+    layers = profile if isinstance(profile, LayerProfileSpec) else None
+    last = roofline_of(device, deployment.engine.name, profile)
+    sources, tables = sources_of(model, last, parallel, layers)
     host = host or host_time(deployment.engine.name, deployment.engine.version)
-    saved_s = saved_s_of(host, model, weights, profile, operators)
-    return _Parts(operators=operators, sources=sources, tables=tables, host=host, saved_s=saved_s)
+    saved_s = saved_s_of(host, model, weights, layers, operators)
+    return _Parts(operators=operators, sources=sources, last=last, tables=tables, host=host, saved_s=saved_s)
 
 
 def experts_family(
@@ -112,7 +120,7 @@ def experts_family(
     deployment: DeploymentSpec,
     shares: Sequence[Callable[[FloatArray], FloatArray]],
     *,
-    profile: LayerProfileSpec | None = None,
+    profile: OperatorEvidence | None = None,
 ) -> tuple[FloatArray, ...]:
     """Return `StepSurface.tokens_s` of a mixed replica for each of ``shares``: from scheduled tokens to what of the
     routed experts' time is left. A share of 1 gives the surface's own.
@@ -158,7 +166,7 @@ def available_evidence(
 ) -> tuple[Tier, ...]:
     """The tiers at hand for this model on this device, strongest first."""
     tiers: list[Tier] = []
-    if profile is not None:
+    if profile is not None and not isinstance(profile, HostProfileSpec):
         tables = isinstance(profile, LayerProfileSpec) and profile.basis != "measured"
         tiers.append("database" if tables else "measured")
     tiers.append("calibrated" if device.accuracy_claim else "datasheet")
@@ -190,11 +198,20 @@ def _parallel(deployment: DeploymentSpec, role: RoleName) -> Parallel:
     return (deployment.roles.prefill if role == "prefill" else deployment.roles.decode).parallel
 
 
+def roofline_of(device: DeviceSpec, engine: str, profile: StepEvidence | None = None) -> Roofline:
+    """The roofline of ``device``, over two measured rates where ``profile`` is of a host that has them."""
+    anchored = profile if isinstance(profile, HostProfileSpec) else None
+    return Roofline(
+        device, kernels="cutlass" if engine == "trtllm" else "triton",
+        anchors=anchors_of(anchored, device) if anchored else None,
+    )  # fmt: skip
+
+
 def sources_of(
-    model: ModelSpec, device: DeviceSpec, parallel: Parallel, profile: LayerProfileSpec | None, engine: str
+    model: ModelSpec, last: Roofline, parallel: Parallel, profile: LayerProfileSpec | None
 ) -> tuple[list[Source], ProfileTables | None]:
-    """Where each operator's time is looked for, in order, and the profile's tables."""
-    last = Roofline(device, kernels="cutlass" if engine == "trtllm" else "triton")
+    """Where each operator's time is looked for, in order, the roofline ``last``; and the profile's tables."""
+    device = last.device
     if profile is None:
         return [last], None
     if profile.model != model.name or profile.device != device.name:
@@ -225,11 +242,18 @@ def _tables(held: _Held) -> ProfileTables:
 
 
 def _judge(
-    device: DeviceSpec, deployment: DeploymentSpec, tally: Tally, tables: ProfileTables | None, host: HostTime
+    last: Roofline,
+    deployment: DeploymentSpec,
+    tally: Tally,
+    tables: ProfileTables | None,
+    host: HostTime,
+    anchored: HostProfileSpec | None,
 ) -> tuple[tuple[Evidence, ...], float, Tier]:
-    bare: Tier = "calibrated" if device.accuracy_claim else "datasheet"
+    bare = _roofline_tier(last)
     bare_error = roofline_error(bare)
-    modelled = Evidence(quantity="step_time", basis=bare, error=round(bare_error, 3), source=_roofline_source(device))
+    modelled = Evidence(
+        quantity="step_time", basis=bare, error=round(bare_error, 3), source=_roofline_source(last, anchored)
+    )
     entries: list[Evidence] = []
     error, tier = bare_error, bare
     if tables is not None:
@@ -245,9 +269,20 @@ def _judge(
     return tuple(entries), error, tier
 
 
-def _roofline_source(device: DeviceSpec) -> str:
+def _roofline_tier(last: Roofline) -> Tier:
+    """Measured rates make a GPU that no fit has seen as sure as one that was; nothing was fitted on CPUs."""
+    known = last.device.accuracy_claim or (last.anchors is not None and last.device.architecture != "cpu")
+    return "calibrated" if known else "datasheet"
+
+
+def _roofline_source(last: Roofline, anchored: HostProfileSpec | None) -> str:
     kernels = ", ".join(sorted(roofline.coefficients().relative_error))
-    return f"roofline over the datasheet of {device.name} ({kernels})"
+    under = f"the datasheet of {last.device.name}"
+    if last.anchors is not None and anchored is not None:
+        when = f", {anchored.machine.date}" if anchored.machine.date else ""
+        rates = f"{last.anchors.tflops:.4g} TFLOP/s at 16 bits, {last.anchors.gb_per_s:.4g} GB/s"
+        under = f"two measured rates of {last.device.name} ({rates}{when})"
+    return f"roofline over {under} ({kernels})"
 
 
 def _profile_evidence(profile: LayerProfileSpec, error: float, share: float, deployment: DeploymentSpec) -> Evidence:

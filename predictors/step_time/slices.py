@@ -11,7 +11,7 @@ import numpy.typing as npt
 from predictors.memory.sharding import ranks
 from predictors.serving.surface import StepSurface
 from predictors.step_time.compose import compile_surface
-from predictors.step_time.estimate import StepTime, saved_s_of, sources_of, step_time
+from predictors.step_time.estimate import StepTime, roofline_of, saved_s_of, sources_of, step_time
 from predictors.step_time.host import HostTime, host_time
 from predictors.step_time.operators import Message, StepOperators, Stream, step_operators
 from predictors.step_time.sources import Source
@@ -60,7 +60,7 @@ def slices(
         update={"parallel": Parallel(tp=deployment.parallel.tp), "device": device.name, "roles": "mixed"}
     )
     whole = step_time(model, device, undivided, profile=profile)
-    sources, _ = sources_of(model, device, undivided.parallel, profile, deployment.engine.name)
+    sources, _ = sources_of(model, roofline_of(device, deployment.engine.name), undivided.parallel, profile)
     each = [(rank.attention_layers.index(1), bool(rank.moe_layers)) for rank in ranks(model, Parallel(pp=model.layers))]
     kinds = tuple(dict.fromkeys(each))
     layers = tuple(_layer(model, undivided, profile, sources, attention, moe) for attention, moe in kinds)

@@ -39,6 +39,7 @@ class Roofline:
 
     device: DeviceSpec
     kernels: roofline.Kernels = "triton"
+    anchors: roofline.Anchors | None = None  # measured rates in place of the datasheet's
     # Load of an EP group's fullest GPU over the mean: with 1.5 vLLM's EP 2 to 8 rows on H100 (16 bits, power laws 1.01
     # and 1.2, 1,024 tokens and more) are met within 9 % in the median; with 1.2 they come out 6 to 19 % too fast.
     imbalance: float = 1.5
@@ -47,10 +48,11 @@ class Roofline:
         """See `Source.counted`."""
         if isinstance(operator, Dense):
             return _sum(
-                roofline.gemm_s(self.device, count, n, k, precision=operator.precision) for n, k in operator.shapes
+                roofline.gemm_s(self.device, count, n, k, precision=operator.precision, anchors=self.anchors)
+                for n, k in operator.shapes
             )
         if isinstance(operator, Stream):
-            return roofline.elementwise_s(self.device, operator.bytes_per_token * count)
+            return roofline.elementwise_s(self.device, operator.bytes_per_token * count, anchors=self.anchors)
         if isinstance(operator, Experts):
             return self._experts(operator, count)
         return self._message(operator, count)
@@ -60,7 +62,7 @@ class Roofline:
             self.device, operator.token_factor * count, operator.experts, operator.top_k, operator.hidden,
             operator.intermediate, kernels=self.kernels, precision=operator.precision,
             block_scaled=operator.block_scaled, gated=operator.gated, imbalance=self.imbalance,
-            local_experts=operator.local_experts,
+            local_experts=operator.local_experts, anchors=self.anchors,
         )  # fmt: skip
 
     def _message(self, operator: Message, count: FloatArray) -> FloatArray:
@@ -76,7 +78,7 @@ class Roofline:
         return roofline.prefill_attention_s(
             self.device, chunk[:, None], context[None, :], heads=call.heads, kv_heads=call.kv_heads,
             head_dim=call.head_dim, value_dim=call.value_dim, window=call.window, precision=call.precision,
-            kv_precision=call.kv_precision,
+            kv_precision=call.kv_precision, anchors=self.anchors,
         )  # fmt: skip
 
     def decode(self, call: AttentionCall, batch: FloatArray, context: FloatArray) -> FloatArray:
@@ -84,7 +86,7 @@ class Roofline:
         return roofline.decode_attention_s(
             self.device, batch[:, None], context[None, :], heads=call.heads, kv_heads=call.kv_heads,
             head_dim=call.head_dim, value_dim=call.value_dim, window=call.window, latent=call.latent,
-            precision=call.precision, kv_precision=call.kv_precision,
+            precision=call.precision, kv_precision=call.kv_precision, anchors=self.anchors,
         )  # fmt: skip
 
     def mixed_decode(self, call: AttentionCall, batch: FloatArray, context: FloatArray) -> FloatArray | None:

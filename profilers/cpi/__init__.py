@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from profilers.cpi.cgroup import PROC, read_mounts
+from profilers.cgroup import PROC, read_mounts
 from profilers.cpi.document import profile_of, recorded_profile
 from profilers.cpi.sampling import Clock, OnProgress, Schedule, sample
 from profilers.cpi.surveying import missing_counters, survey

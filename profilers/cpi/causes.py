@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from profilers.cpi.cgroup import PROC
+from profilers.cgroup import PROC
 from profilers.cpi.perf_event import Refusal
 from specs.cpi import MissingFigure
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from profilers.cpi.cgroup import Mounts
+from profilers.cgroup import Mounts
 from profilers.cpi.targets import Target
 from profilers.importers.perf_events import Gathered
 from profilers.importers.perf_stat import json_rows, recordings

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from profilers.cpi.cgroup import PROC, UNIFIED, Cgroup
+from profilers.cgroup import PROC, UNIFIED, Cgroup
 from profilers.cpi.targets import Target, VanishedError, stat_fields
 
 MOST_THREADS = 512  # per target and reading; each costs about 20 µs

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from profilers.cpi.cgroup import Mounts
+from profilers.cgroup import Mounts
 from profilers.cpi.counts import Counts, ratios
 from profilers.cpi.perf_event import (
     CORE,

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from profilers.cgroup import UNIFIED, Cgroup, Mounts
 from profilers.cpi.causes import INSTEAD, TWO_KINDS, has_pmu, is_hybrid, refused
-from profilers.cpi.cgroup import UNIFIED, Cgroup, Mounts
 from profilers.cpi.perf_event import HARDWARE, SOFTWARE, Accepted, Place, Refusal, accepted
 from profilers.cpi.perf_stat import can_count, perf_command
 from profilers.cpi.pressure import threads_of

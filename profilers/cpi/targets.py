@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from profilers.cpi.cgroup import PROC, Cgroup, Mounts, all_cgroups, cgroup_at, cgroup_of_pid, cgroups_below, read_mounts
+from profilers.cgroup import PROC, Cgroup, Mounts, all_cgroups, cgroup_at, cgroup_of_pid, cgroups_below, read_mounts
 from specs.errors import InputError, MissingHardwareError
 
 CONTAINER_ID = re.compile(r"(?:^|[-:])([0-9a-f]{32,64})(?:\.scope)?$")  # docker-<id>.scope, cri-containerd-…, <id>

@@ -9,6 +9,7 @@ from profilers.host.reading import this_machine
 from specs.base import Metadata, Precision
 from specs.deployment import Parallel
 from specs.engine import ConcurrencyLevel, EngineProfile, EngineProfileSpec, ServerFacts, StepRange
+from specs.profile import Repeats
 
 COMMAND = "tonnage profile engine"
 Extents = tuple[int, int, int]
@@ -41,6 +42,9 @@ def engine_document(
     knee: int | None = None,
     noise: float | None = None,
     inputs: dict[str, str] | None = None,
+    url: str | None = None,
+    probed: dict[str, float] | None = None,
+    repeats: tuple[Repeats, ...] = (),
 ) -> EngineProfile:
     """Return the profile of the engine that ``labels`` name; ``noise``: relative spread of one stream's gaps."""
     machine = this_machine(COMMAND, packages=()).model_copy(update={"noise": noise})
@@ -51,6 +55,7 @@ def engine_document(
         parallel=labels.parallel, weights=labels.weights, max_num_batched_tokens=labels.max_num_batched_tokens,
         source=source, machine=machine, server=server, steps=fitted.model, fit=fitted.fit, levels=levels, knee=knee,
         range=StepRange(tokens=extents[0], sequences=extents[1], context_tokens=extents[2]), notes=tuple(notes),
+        url=url, probed=probed or {}, repeats=repeats,
         request_overhead_s=None if overhead_s is None else float(f"{overhead_s:.4g}"),
     )  # fmt: skip
     name = f"{model.replace('/', '-')}-on-{labels.device or engine}"

@@ -64,7 +64,7 @@ def predicted_s(model: StepModel, overhead_s: float, steps: Steps) -> FloatArray
 
 def _out_of_fold(steps: Steps, grid: FloatArray, block: int) -> tuple[FloatArray, FloatArray]:
     """Return the relative errors of blocks and of single windows, blocks dealt to the folds in turn."""
-    blocks = np.arange(len(steps)) // block
+    blocks = np.minimum(np.arange(len(steps)) // block, max(0, len(steps) // block - 1))  # the rest joins the last
     fold = blocks % FOLDS
     found = np.zeros(len(steps))
     for number in range(FOLDS):

@@ -19,6 +19,10 @@ SINGLE_OUTPUT = 16  # tokens of a single stream
 SHORTEST = 32  # tokens of the shortest prompt
 REPEATS = 2  # of each prompt length
 REQUESTS_PER_CLIENT = 3
+ROUNDS = 7  # of repeats: as many blocks as `profile host` takes
+ROUNDS_SHARE = 0.25  # of the requests and seconds that are left: otherwise there are no rounds
+PAUSE_S = 1.0  # between two rounds: repeats in a row agree with each other and not with later ones
+LONG = 512  # tokens of the rounds' long prompt
 KNEE_GAIN = 0.10  # doubling the requests in flight that brings less than so much more throughput is beyond the knee
 REQUEST_LIMIT_S = 60.0
 ATTEMPTS = 3
@@ -61,11 +65,15 @@ class Level:
 
 @dataclass
 class Probed:
-    """All that was sent: single streams, levels, metrics read meanwhile, and why the probes ended."""
+    """All that was sent: single streams, levels, metrics read meanwhile, and why the probes ended.
+
+    ``rounds``: the same two single streams, a short and a long prompt, again and again with pauses between.
+    """
 
     singles: list[Stream] = field(default_factory=list)
     levels: list[Level] = field(default_factory=list)
     during: list[Samples] = field(default_factory=list)
+    rounds: list[tuple[Stream, Stream]] = field(default_factory=list)
     knee: int | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -120,6 +128,7 @@ async def probe(prober: Prober) -> Probed:
         what = f"prompt of {tokens} tokens"
         found.singles.append(await prober.send(prober.prompts.draw(tokens), SINGLE_OUTPUT, what))
     _refuse_broken(found.singles, prober)
+    await _repeat(prober, found)
     watching = asyncio.create_task(_watch(prober, found.during))
     try:
         await _climb(prober, found)
@@ -130,6 +139,21 @@ async def probe(prober: Prober) -> Probed:
         again = prober.prompts.draw(lengths[0])
         found.singles.append(await prober.send(again, SINGLE_OUTPUT, "the first prompt again"))
     return found
+
+
+async def _repeat(prober: Prober, found: Probed) -> None:
+    """Send the rounds that a later look for drift is held to, where they take little of the budget."""
+    needed_s = ROUNDS * (PAUSE_S + 2 * max(one.end_s - one.sent_s for one in found.singles))
+    if ROUNDS_SHARE * prober.left < 2 * ROUNDS or needed_s > ROUNDS_SHARE * prober.left_s:
+        return
+    lengths = (SHORTEST, min(LONG, prober.asked.longest_prompt))
+    for _ in range(ROUNDS):
+        await asyncio.sleep(PAUSE_S)
+        short, long = [
+            await prober.send(prober.prompts.draw(tokens), SINGLE_OUTPUT, "repeats, for later looks for drift")
+            for tokens in lengths
+        ]
+        found.rounds.append((short, long))
 
 
 async def _learn_lengths(prober: Prober) -> None:

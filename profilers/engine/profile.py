@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from profilers.engine.stepping import as_windows, find_steps
 from profilers.engine.steps import knots
 from specs.engine import ConcurrencyLevel, EngineProfile, Latency, ServerFacts
 from specs.errors import InputError
+from specs.profile import Repeats
 from specs.trace import FloatArray
 
 DRIFTED = 0.10  # of the first single stream's gaps, between the beginning and the end of the probes
@@ -55,7 +56,7 @@ async def _profile(
     facts = facts.model_copy(update={"version": version, "served_model": name, "max_model_len": longest})
     engine = labels.engine or facts.kind or "unknown"
     told = replace(labels, model=labels.model or name, engine=engine, engine_version=version)
-    return _of_probes(endpoint, found, facts, told)
+    return _of_probes(endpoint, found, facts, told, asked)
 
 
 def _within(asked: Asked, longest: int | None) -> Asked:
@@ -69,7 +70,7 @@ def _within(asked: Asked, longest: int | None) -> Asked:
     )  # fmt: skip
 
 
-def _of_probes(endpoint: Endpoint, found: Probed, facts: ServerFacts, labels: Labels) -> EngineProfile:
+def _of_probes(endpoint: Endpoint, found: Probed, facts: ServerFacts, labels: Labels, asked: Asked) -> EngineProfile:
     budget = labels.max_num_batched_tokens or BUDGET_TOKENS
     notes = [*found.notes, *_notes(found, facts, labels)]
     runs = [[one] for one in found.singles] + [level.streams for level in found.levels]
@@ -91,7 +92,25 @@ def _of_probes(endpoint: Endpoint, found: Probed, facts: ServerFacts, labels: La
     return engine_document(
         labels, fitted, extents, f"probes of {endpoint.name}", server=facts, notes=notes,
         levels=tuple(map(_level, found.levels)), knee=found.knee, noise=_spread(found.singles),
+        url=endpoint.name, probed={name: float(value) for name, value in asdict(asked).items()},
+        repeats=_repeats(found.rounds),
     )  # fmt: skip
+
+
+def _repeats(rounds: Sequence[tuple[Stream, Stream]]) -> tuple[Repeats, ...]:
+    """Return tokens per second of one stream, a block per round, and of a long prompt, one figure per round."""
+    if not rounds or not all(one.whole and one.one_by_one for pair in rounds for one in pair):
+        return ()
+    gaps = [[gap for gap in np.diff(short.token_s).tolist() if gap > 0] for short, _ in rounds]
+    if not all(gaps):
+        return ()
+    decoded = tuple(tuple(float(f"{1 / gap:.5g}") for gap in block) for block in gaps)
+    prompts = tuple((float(f"{(long.prompt_tokens or 1) / long.ttft_s:.5g}"),) for _, long in rounds)
+    tokens = statistics.median(long.prompt_tokens or 0 for _, long in rounds)
+    return (
+        Repeats(name="decode, one stream", unit="tokens/s", blocks=decoded),
+        Repeats(name=f"prompt of about {50 * round(tokens / 50):g} tokens", unit="tokens/s", blocks=prompts),
+    )
 
 
 def _notes(found: Probed, facts: ServerFacts, labels: Labels) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import pynvml
 
+from profilers.devices import rocm
 from specs.errors import MissingHardwareError
 from specs.host import Unknown
 
@@ -132,12 +133,6 @@ def within(limit_s: float, call: Callable[[], T]) -> T:
         cure = "Look at `dmesg`; a driver in this state usually needs a reboot."
         raise MissingHardwareError(f"the NVIDIA driver has not answered for {limit_s:g} s", cure=cure)
     return answers[0]
-
-
-def rocm(root: Path = ROOT) -> str | None:
-    """Return the mark of AMD's compute driver below ``root``, or None."""
-    marks = ("dev/kfd", "sys/module/amdgpu")
-    return next((f"/{mark}" for mark in marks if (root / mark).exists()), None)
 
 
 def _handle(index: int) -> Handle:

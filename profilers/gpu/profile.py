@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pynvml
 
-from profilers.gpu.nvml import LIMIT_S, ROOT, Handle, rocm, session, told, within
+from profilers.devices import rocm
+from profilers.gpu.nvml import LIMIT_S, ROOT, Handle, session, told, within
 from profilers.gpu.reading import bus_ids, read_gpu
 from profilers.gpu.sampling import Keep, OnProgress, watch
 from profilers.host.reading import this_machine

@@ -12,7 +12,16 @@ from profilers.layers.survey import Survey
 from specs.base import Metadata, Precision
 from specs.errors import MissingHardwareError
 from specs.model import ModelSpec
-from specs.profile import LayerNoise, LayerProfile, LayerProfileSpec, Machine, Operator, OperatorTable, PhaseMemory
+from specs.profile import (
+    LayerNoise,
+    LayerProfile,
+    LayerProfileSpec,
+    Machine,
+    Operator,
+    OperatorTable,
+    PhaseMemory,
+    Repeats,
+)
 
 DIGITS = 5
 REFUSED_ERROR = 0.15  # a median less sure than this is no measurement: step times are said to err by 6 %
@@ -33,6 +42,8 @@ def document(
     memory: Sequence[PhaseMemory] = (),
     timing_by_events: bool = False,
     left_out: Sequence[str] = (),
+    measured_as: str | None = None,
+    repeats: tuple[Repeats, ...] = (),
 ) -> LayerProfile:
     """Return the profile of ``found``; raises `MissingHardwareError` where it is too noisy or nothing is left."""
     noise = noise_of(found, target)
@@ -46,6 +57,7 @@ def document(
         source=f"measured on this device with torch {version}, random weights",
         machine=machine.model_copy(update={"noise": noise.block_spread, "repeats": round(noise.blocks)}),
         noise=noise, memory=tuple(memory), left_out=(*left_out, *dropped(found)), tables=tuple(tables(found, tp)),
+        measured_as=measured_as, repeats=repeats,
     )  # fmt: skip
     return LayerProfile(metadata=Metadata(name=f"{model.name}-on-{device}-tp{tp}"), spec=spec)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from profilers.anchors.torch_rates import cuda_devices, load_torch
+from profilers.devices import INSTALL
 from profilers.host.reading import read_host, this_machine
 from profilers.layers.checkpoint import checkpoint_path, load, save
 from profilers.layers.clocks import Torch
@@ -19,13 +20,13 @@ from profilers.layers.passes import Passes, copies_of, require_room
 from profilers.layers.shapes import Shape, start_shapes
 from profilers.layers.survey import TARGET, Laps, OnProgress, Survey, survey
 from profilers.layers.tensors import cache_bytes, check, ends_bytes, layer_bytes
+from profilers.layers.watching import watch, watched
 from specs.base import plain
-from specs.catalog import find_device
-from specs.errors import InputError, MissingHardwareError
+from specs.catalog import reported_device
+from specs.errors import MissingHardwareError
 from specs.model import ModelSpec
 from specs.profile import LayerProfile, Machine
 
-INSTALL = "Install it: pip install 'tonnage[torch]'; profiles of others come by `tonnage profile import`."
 CACHE_SHARE = 0.3  # of the free memory: the largest KV cache of one shape
 SHARED_LAST_CACHE_BYTES = 64 * 2**20  # where a CPU does not tell its caches; larger than most [assumed]
 
@@ -54,11 +55,13 @@ def profile_layers(
     write: Path | None = None,
     on_progress: OnProgress,
     command: str = "tonnage profile layers",
+    named: str | None = None,
 ) -> LayerProfile:
     """Measure one decoder layer, embedding, head and norm of ``model`` on ``device`` (`cpu` or `cuda`).
 
     ``tp``: measure one shard of so many. ``write``: the target file, beside which a checkpoint is kept until the
-    profile is whole; a run that was killed goes on from it, and the time it had spent counts.
+    profile is whole; a run that was killed goes on from it, and the time it had spent counts. ``named``: how the
+    model was named, for a later look for drift.
     Raises `InputError` for a model that cannot be measured or a checkpoint of another run, `MissingHardwareError`
     without torch, the device, memory enough, or quiet enough.
     """
@@ -77,10 +80,11 @@ def profile_layers(
         _start(model, tp, target), recorded(passes.run, memory), budget_s=budget_s, on_progress=on_progress,
         found=found, on_round=(lambda now: save(path, request, now)) if path else lambda now: None,
     )  # fmt: skip
+    repeats = watch(watched(found.blocks), passes.run, budget_s=budget_s, on_progress=on_progress)
     memory.context()
     profile = document(
         model, found, tp=tp, device=target.name, machine=machine, target=TARGET, memory=tuple(memory.phases.values()),
-        timing_by_events=target.cuda, left_out=_left_out(model, tp),
+        timing_by_events=target.cuda, left_out=_left_out(model, tp), measured_as=named, repeats=repeats,
     )  # fmt: skip
     if path:
         path.unlink(missing_ok=True)
@@ -88,7 +92,7 @@ def profile_layers(
 
 
 def find_target(device: str) -> Target:
-    """Return the device to measure; raises `MissingHardwareError` in well under a second where torch is absent."""
+    """Return the device to measure; raises `MissingHardwareError` where torch or the device is absent."""
     torch = load_torch()
     if torch is None:
         raise MissingHardwareError("profile layers runs a layer with torch, which is not installed", cure=INSTALL)
@@ -100,18 +104,7 @@ def find_target(device: str) -> Target:
         why = unknown.get("gpus", "torch finds no CUDA device")
         raise MissingHardwareError(f"--device cuda: {why}", cure="Run it on a machine with one, or use --device cpu.")
     properties = torch.cuda.get_device_properties(places[0])
-    return Target(torch, places[0], device_name(properties.name), float(properties.L2_cache_size))
-
-
-def device_name(reported: str) -> str:
-    """Return the catalogue's name of a GPU as its driver reports it, else that name in the catalogue's spelling."""
-    spelt = reported.lower().removeprefix("nvidia ").replace(" ", "-")
-    for name in (reported, spelt):
-        try:
-            return find_device(name).name
-        except InputError:
-            continue
-    return spelt
+    return Target(torch, places[0], reported_device(properties.name), float(properties.L2_cache_size))
 
 
 def request_of(model: ModelSpec, device: str, tp: int, machine: Machine) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -12,7 +13,7 @@ import numpy as np
 
 from profilers.prometheus.client import Endpoint, RefusedError, ask
 from profilers.prometheus.discovery import Discovered, Selection, discover
-from profilers.prometheus.families import workload_of
+from profilers.prometheus.families import pod_workload, workload_of
 from profilers.prometheus.questions import Question
 from specs.errors import InputError, MissingHardwareError
 from specs.history import HistoryQuantity, MissingPart, Query, Recorded, Samples
@@ -26,6 +27,7 @@ MOST_SAMPLES = 1_000_000  # expected in one answer (ours): about 30 MiB of JSON,
 MOST_RAW = 20_000_000  # series × points before they are summed; servers stop at 50 million (query.max-samples)
 LEAST_POINTS = 32  # a range is cut no shorter because of its size
 MOST_FAILURES = 24  # in a row: more than it takes to find one bad workload among thousands
+MOST_SUSPECTS = 8  # workloads that are asked for one by one; more are halved
 MOST_BROKEN = 3  # ranges in a row that failed because the server did not answer at all
 
 
@@ -165,13 +167,27 @@ def _smaller(part: Part, error: RefusedError, found: Discovered, reading: Readin
     everyone = sorted({name for _, name in found.workloads[part.question.family.metric]} - bad)
     names = [name for name in part.only if name not in bad] or everyone
     if error.refusal != "down" and len(names) > 1:
-        half = len(names) // 2
-        return [Part(part.question, part.first, part.last, tuple(names[:half])),
-                Part(part.question, part.first, part.last, tuple(names[half:]))]  # fmt: skip
+        suspects = _suspects(names, error.why, reading)
+        innocent = [name for name in names if name not in suspects]
+        halves = [innocent, *([one] for one in suspects)] if suspects else [names[: len(names) // 2]]
+        halves += [] if suspects else [names[len(names) // 2 :]]
+        return [Part(part.question, part.first, part.last, tuple(half)) for half in halves]
     if error.refusal == "rejected":
         bad.update(names)
     _miss(reading, part, error.why, tuple(names) if error.refusal != "down" else part.only)
     return []
+
+
+def _suspects(names: list[str], why: str, reading: Reading) -> list[str]:
+    """Return the few of ``names`` that a refusal names, or that were refused for another quantity.
+
+    A refusal of many is tried without these before it is halved, which takes as many questions as there are halvings.
+    """
+    known = {name for bad in reading.bad.values() for name in bad}
+    words = set(re.split(r"[^\w.:-]+", why))
+    told = {pod_workload(word) for word in words} | words
+    found = [name for name in names if name in told] or [name for name in names if name in known]
+    return found if len(found) <= MOST_SUSPECTS and len(found) < len(names) else []
 
 
 def _miss(reading: Reading, part: Part, why: str, workloads: tuple[str, ...]) -> None:

@@ -3,7 +3,7 @@
 from profilers.store.adding import add_plan, add_profile, add_sample, add_samples
 from profilers.store.comparing import compare
 from profilers.store.moving import export_to, import_from
-from profilers.store.opening import Store, open_store
+from profilers.store.opening import Store, open_store, store_of
 from profilers.store.pruning import prune, remove
 from profilers.store.reading import entry, find, listing, load, plans_on, read_either, samples_of
 
@@ -26,4 +26,5 @@ __all__ = [
     "read_either",
     "remove",
     "samples_of",
+    "store_of",
 ]

@@ -59,6 +59,16 @@ def open_store(url: str | None = None, *, create: bool = True) -> Store:
     return store
 
 
+def store_of(url: str | None) -> Store | None:
+    """Open the store at ``url``, or the default one; None where that is not there. Raises as `open_store` does."""
+    try:
+        return open_store(url, create=False)
+    except InputError:
+        if url is not None:
+            raise
+        return None
+
+
 def parse_url(url: str | None) -> URL:
     """Return the database URL that ``url`` stands for; raises `InputError` that does not repeat what it was given."""
     if url is None or "://" not in url:

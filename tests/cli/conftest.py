@@ -47,6 +47,7 @@ Tonnage = Callable[..., Result]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # where the store is that nobody names
     for name, text in (("trace.csv", TRACE), ("workload.yaml", WORKLOAD), ("cluster.yaml", CLUSTER)):
         (tmp_path / name).write_text(text)
     (tmp_path / "deployment.yaml").write_text(DEPLOYMENT)

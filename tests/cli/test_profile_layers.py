@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from specs.profile import LayerProfile
 from specs.reading import read_document
 from tests.cli.conftest import Tonnage
 
-needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 TINY = {
     "architectures": ["LlamaForCausalLM"], "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "intermediate_size": 256, "vocab_size": 512, "max_position_embeddings": 512,
@@ -65,14 +63,25 @@ def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_torch_it_says_how_to_install_it(tonnage: Tonnage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "load_torch", lambda: None)
+    monkeypatch.setattr("profilers.devices.find_spec", lambda name: None)
     result = tonnage("profile", "layers", "tiny/config.json", "--device", "cpu")
     assert result.exit_code == 4
     assert "pip install 'tonnage[torch]'" in result.stderr
 
 
-@needs_torch
+def test_without_a_driver_it_names_the_cpu(tonnage: Tonnage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("profilers.devices.find_spec", lambda name: object())
+    monkeypatch.setattr("profilers.devices.CUDA_LIBRARY", "libno-such-driver.so.1")
+    result = tonnage("profile", "layers", "tiny/config.json")
+    assert result.exit_code == 4
+    assert "no NVIDIA driver: libno-such-driver.so.1 is not found" in result.stderr
+    assert "use --device cpu" in result.stderr
+
+
+@pytest.mark.extras
 def test_without_a_gpu_it_names_the_cpu(tonnage: Tonnage, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr("profilers.devices.refuse_absent", lambda device: None)
     monkeypatch.setattr(layers, "cuda_devices", lambda torch, unknown: [])
     result = tonnage("profile", "layers", "tiny/config.json")
     assert result.exit_code == 4
@@ -88,15 +97,17 @@ def test_without_a_gpu_it_names_the_cpu(tonnage: Tonnage, monkeypatch: pytest.Mo
     ],
 )
 def test_what_cannot_be_measured_is_the_askers_to_change(
-    tonnage: Tonnage, arguments: tuple[str, ...], message: str
+    tonnage: Tonnage, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("profilers.devices.refuse_absent", lambda device: None)  # told with torch and without
     result = tonnage("profile", "layers", *arguments, "--device", "cpu")
     assert result.exit_code == 2
     assert message in result.stderr
 
 
-@needs_torch
+@pytest.mark.extras
 def test_a_prediction_rests_on_the_profile(tonnage: Tonnage, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
     monkeypatch.setattr("profilers.layers.document.REFUSED_ERROR", 10.0)  # whatever else runs beside this test
     result = tonnage("profile", "layers", "tiny/config.json", "--device", "cpu", "--budget", "4s", "-w", "layers.yaml")
     assert result.exit_code == 0, result.stderr

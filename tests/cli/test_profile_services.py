@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.prometheus_stub import Stub, serving
 from profilers.history import read_history_file
 from specs.application import Application, ServiceProfile
 from specs.reading import read_document
 from tests.cli.conftest import Tonnage
-from tests.profilers.prometheus.stub import Stub, serving
 from tests.profilers.services.test_profile import traces
 
 

@@ -12,6 +12,7 @@ from typer.testing import Result
 
 from specs.writing import to_yaml
 from tests.cli.test_bad_input import one_message
+from tests.planners.serving.test_engine_profile import engine_profile
 from tests.profilers.store.conftest import layer_profile, serving_plan
 
 Tonnage = Callable[..., Result]
@@ -43,6 +44,36 @@ def test_an_imported_profile_is_listed_shown_and_written(tonnage: Tonnage, profi
     assert tonnage("store", "show", profile, "-w", "copy.yaml").output == "wrote copy.yaml\n"
     assert Path("copy.yaml").read_text() == Path("profile.yaml").read_text()
     one_message(tonnage("store", "show", profile, "-w", "copy.yaml"), "copy.yaml: exists already")
+
+
+PLAN = ("plan", "serving", "workload.yaml", "--cluster", "cluster.yaml")
+
+
+@pytest.mark.parametrize("named", ["file", "id"])
+def test_a_plan_is_indexed_with_the_profiles_it_rests_on(tonnage: Tonnage, folder: Path, named: str) -> None:
+    file = engine_profile(folder).name
+    profile = tonnage("store", "import", file).stdout.strip()
+    reference = profile[7:17] if named == "id" else file
+    result = tonnage(*PLAN, "--profile", reference, "-w", "plan.yaml")
+    assert result.exit_code == 0, result.stderr
+    assert "resting on 1 profiles" in result.stderr
+    (plan,) = json.loads(tonnage("store", "list", "-o", "json").stdout)["plans"]
+    assert (plan["kind"], plan["profiles"]) == ("ServingPlan", [profile])
+    shown = yaml.safe_load(tonnage("store", "show", plan["id"], "-o", "yaml").stdout)
+    assert shown == yaml.safe_load(Path("plan.yaml").read_text())
+
+
+def test_a_plan_without_profiles_is_indexed_where_a_store_is_named(tonnage: Tonnage, data_folder: Path) -> None:
+    assert tonnage(*PLAN, "-w", "one.yaml").exit_code == 0
+    assert not data_folder.exists()
+    assert tonnage(*PLAN, "--store", "named.db", "-w", "two.yaml").exit_code == 0
+    (plan,) = json.loads(tonnage("store", "list", "--store", "named.db", "-o", "json").stdout)["plans"]
+    assert plan["profiles"] == []
+
+
+def test_a_plan_that_decided_nothing_is_not_indexed(tonnage: Tonnage) -> None:
+    assert tonnage(*PLAN, "--store", "named.db", "--require", "measured").exit_code == 4
+    assert json.loads(tonnage("store", "list", "--store", "named.db", "-o", "json").stdout)["plans"] == []
 
 
 def test_tables_say_the_same_within_100_columns(tonnage: Tonnage, profile: str) -> None:

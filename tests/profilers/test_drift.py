@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from profilers import drift
-from profilers.drift import DRIFT_OF, Kind, drift_again, drift_against, host_metrics, store_of, stored_before
-from profilers.store import Store, add_plan, add_profile, open_store
-from specs.base import Document
+from profilers.drift import DRIFT_OF, Kind, drift_again, drift_against, host_metrics, stored_before
+from profilers.engine import Asked, Labels
+from profilers.store import Store, add_plan, add_profile, open_store, store_of
+from specs.base import Document, Metadata
 from specs.drift import DriftReport
+from specs.engine import EngineProfile, EngineProfileSpec, Fit, StepModel, StepRange
 from specs.errors import InputError, MissingHardwareError
 from specs.host import HostProfile
+from specs.profile import Repeats
 from specs.stored import content_id, storable
 from tests.profilers.hosts import FP32, NOISY, QUIET, READ, host_profile, scaled
 from tests.profilers.store.conftest import layer_profile, serving_plan
@@ -126,6 +129,69 @@ def test_other_kinds_are_refused() -> None:
         drift_against(layers, layers)
     with pytest.raises(InputError, match="is a LayerProfile"):
         drift_against(identified(host_profile()), layers)
+
+
+@pytest.mark.parametrize("kind", ["layers", "engine"])
+def test_layers_and_engines_are_compared_by_their_repeats(kind: str) -> None:
+    before, steady, slow = (repeated(kind, level) for level in (1.0, 1.01, 1 / 1.1))
+    assert drift_against(identified(before), identified(steady)).spec.outcome == "steady"
+    report = drift_against(identified(before), identified(slow))
+    assert (report.spec.outcome, outcomes(report)) == ("drift", {"decode": "moved"})
+
+
+def repeated(kind: str, level: float = 1.0, **more: object) -> Document:
+    """A profile whose one figure was repeated in seven quiet blocks."""
+    repeats = (Repeats(name="decode", unit="per s", blocks=tuple((level * one,) * 3 for one in QUIET)),)
+    if kind == "layers":
+        plain: Document = layer_profile()
+    else:
+        spec = EngineProfileSpec(
+            model="m", engine="vllm", source="a test", steps=StepModel(base_s=1, tokens=(0, 1), tokens_s=(0, 1)),
+            range=StepRange(tokens=1, sequences=1, context_tokens=1),
+            fit=Fit(seen="probes", observations=1, folds=1, block_steps=1, error=0, bias=0, median_step_error=0),
+        )  # fmt: skip
+        plain = EngineProfile(metadata=Metadata(name="e"), spec=spec)
+    changed = plain.spec.model_copy(update={"repeats": repeats, **more})  # type: ignore[attr-defined]
+    return plain.model_copy(update={"spec": changed})
+
+
+def test_an_engine_is_probed_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"max_requests": 60.0, "max_seconds": 20.5, "prompt_tokens": 100.0, "output_tokens": 12.0,
+             "longest_prompt": 500.0, "seed": 3.0}  # fmt: skip
+    before = repeated("engine", url="http://localhost:1", probed=asked, max_num_batched_tokens=512)
+    put: list[tuple[object, ...]] = []
+
+    def probe(url: object, asked: object, labels: object, **more: object) -> Document:
+        put.append((url, asked, labels, more["key"]))
+        return repeated("engine", 1 / 1.1)
+
+    monkeypatch.setattr("profilers.engine.profile_endpoint", probe)
+    monkeypatch.setenv("TONNAGE_API_KEY", "hush")
+    report = drift_again(identified(before), None, budget_s=0, on_progress=lambda *_: None, keep=lambda _: None)
+    assert (report.spec.outcome, report.spec.measurements) == ("drift", 2)
+    wanted = Asked(max_requests=60, max_seconds=20.5, prompt_tokens=100, output_tokens=12, longest_prompt=500, seed=3)
+    assert put[0][:2] == ("http://localhost:1", wanted)
+    assert put[0][2] == Labels(model="m", engine="vllm", max_num_batched_tokens=512)
+    assert put[0][3] == "hush"
+    assert "hush" not in str(storable(report))
+
+
+def test_an_engine_known_by_files_has_nothing_to_probe() -> None:
+    with pytest.raises(InputError, match="there is no engine to probe"):
+        drift.measure_engine(storable(repeated("engine")), lambda done, total, what: None)
+
+
+@pytest.mark.extras
+def test_layers_of_another_machine_are_not_measured() -> None:
+    pytest.importorskip("torch")
+    of_gpu = storable(repeated("layers"))
+    of_gpu["spec"]["machine"] = {"hostname_sha": "f" * 16}
+    with pytest.raises(MissingHardwareError, match="cuda"):
+        drift.measure_layers(of_gpu, lambda done, total, what: None)
+    of_cpu = storable(repeated("layers", device="cpu"))
+    of_cpu["spec"]["machine"] = {"hostname_sha": "f" * 16}
+    with pytest.raises(MissingHardwareError, match="another machine's CPU"):
+        drift.measure_layers(of_cpu, lambda done, total, what: None)
 
 
 def stored(tmp_path: Path) -> Store:

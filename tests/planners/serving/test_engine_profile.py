@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from planners.serving import plan
 from planners.serving.candidates import Layout
 from planners.serving.planning import every_layout
@@ -12,8 +14,10 @@ from planners.serving.serve import Workbench
 from specs.base import Metadata
 from specs.deployment import Parallel
 from specs.engine import EngineProfile, EngineProfileSpec, Fit, StepModel, StepRange
+from specs.errors import InputError
 from specs.writing import to_yaml
 from tests.planners.serving.documents import cluster, pool, workload
+from tests.predictors.step_time.test_anchored import gpu, profiled
 
 
 def engine_profile(folder: Path) -> Path:
@@ -49,3 +53,22 @@ def test_the_plan_names_the_profile_in_its_evidence_and_inputs(tmp_path: Path) -
     assert {one.parallel for one in made.decision.deployments} == {Parallel(tp=2)}
     assert ("measured", "made up") in {(one.basis, one.source) for one in made.evidence}
     assert "engine.yaml" in made.metadata.inputs
+
+
+def test_measured_rates_stand_behind_every_other_profile(tmp_path: Path) -> None:
+    document = profiled(gpu("NVIDIA H100 80GB HBM3", 640.0, 2900.0))
+    (tmp_path / "host.yaml").write_text(to_yaml(document))
+    question = read_question(
+        workload(tmp_path), cluster(tmp_path, pool("h100", "h100-sxm", 2.5)), objective="cost", confidence=0.8,
+        survive=None, require=None, profiles=(tmp_path / "host.yaml", engine_profile(tmp_path)), seed=0,
+    )  # fmt: skip
+    bench = Workbench(question)
+    sources = {layout.parallel: bench.step(layout).evidence[0].source for layout in every_layout(question)}
+    assert sources[Parallel(tp=2)] == "made up"
+    assert "two measured rates of h100-sxm" in sources[Parallel(tp=1)]
+
+
+def test_rates_of_a_device_that_is_not_offered_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "host.yaml").write_text(to_yaml(profiled(gpu("NVIDIA L4", 50.0, 250.0))))
+    with pytest.raises(InputError, match="measured none of h100-sxm"):
+        plan(workload(tmp_path), cluster(tmp_path, pool("h100", "h100-sxm", 2.5)), profiles=(tmp_path / "host.yaml",))

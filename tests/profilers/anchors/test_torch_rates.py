@@ -92,6 +92,7 @@ def test_a_gpu_is_timed_by_its_own_clock_over_calls_that_last_long_enough() -> N
     assert task.amount / task.run() == pytest.approx(2e12)  # 8 GB in 4 ms
 
 
+@pytest.mark.extras
 @needs_torch
 def test_every_precision_has_a_rate_or_a_reason() -> None:
     unknown: Unknown = {}
@@ -102,6 +103,7 @@ def test_every_precision_has_a_rate_or_a_reason() -> None:
     assert all(anchor.tflops > 0 and anchor.size == 128 for anchor in compute)
 
 
+@pytest.mark.extras
 @needs_torch
 def test_bf16_is_multiplied_on_so_many_threads() -> None:
     torch = load_torch()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from profilers.cpi.cgroup import UNIFIED, Mounts, read_mounts
+from profilers.cgroup import UNIFIED, Mounts, read_mounts
 
 SPIN = "import sys; sys.stdout.write('x'); sys.stdout.flush()\nwhile True: pass"
 Spin = Callable[[], int]

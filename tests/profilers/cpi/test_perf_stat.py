@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from profilers.cgroup import read_mounts
 from profilers.cpi import Schedule, perf_event, perf_stat, profile_cpi
-from profilers.cpi.cgroup import read_mounts
 from profilers.cpi.perf_stat import Counting, can_count
 from profilers.cpi.targets import resolve
 from tests.profilers.cpi.conftest import MakeCgroup, Spin

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profilers.cgroup import cgroup_at, read_mounts
 from profilers.cpi import pressure
-from profilers.cpi.cgroup import cgroup_at, read_mounts
 from profilers.cpi.pressure import Reading, between, limit_cores, read
 from profilers.cpi.targets import Target, VanishedError, identity, resolve
 from tests.profilers.cpi.conftest import MakeCgroup, Spin, move

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from profilers.cgroup import cgroup_at
 from profilers.cpi import document, perf_event, sampling, surveying
 from profilers.cpi import profile_cpi as measure
-from profilers.cpi.cgroup import cgroup_at
 from profilers.cpi.perf_event import HARDWARE, SOFTWARE, Accepted
 from profilers.cpi.sampling import Clock, Sampled, Schedule, sample
 from profilers.cpi.surveying import Watch, descriptors, turns

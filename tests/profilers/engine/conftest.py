@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+
 from profilers.engine import Asked, Labels, profile_endpoint
 from specs.engine import EngineProfile
 from tests.profilers.engine.stub import Engine, Stub, serving
 
 BASE_S, PER_TOKEN_S, PER_SEQUENCE_S, PER_CONTEXT_S = 0.010, 60e-6, 0.4e-3, 0.4e-6
 BUDGET = 256
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("profilers.engine.probing.PAUSE_S", 0.0)
 
 
 def known_s(chunks: list[int], contexts: list[int]) -> float:

@@ -166,3 +166,14 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(InputError) as error:
         profile_endpoint(url, QUICK, Labels(), key=None, served=None, on_progress=NO_PROGRESS)
     assert "hush" not in str(error.value)
+
+
+def test_what_a_look_for_drift_is_held_to_is_repeated() -> None:
+    spec = probed(stub(), max_requests=80, max_seconds=60).spec
+    short, long = spec.repeats
+    assert (short.name, short.unit, len(short.blocks)) == ("decode, one stream", "tokens/s", 7)
+    assert float(np.median(short.blocks)) == pytest.approx(1 / known_s([], [32]), rel=0.25)
+    assert long.name == "prompt of about 500 tokens"
+    assert spec.url is not None
+    assert spec.probed["longest_prompt"] == 500
+    assert probed(stub(), max_requests=30).spec.repeats == ()  # no room for it

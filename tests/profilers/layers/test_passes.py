@@ -9,12 +9,11 @@ import pytest
 
 from profilers.layers.document import document
 from profilers.layers.passes import Passes, copies_of, require_room
-from profilers.layers.profile import device_name
 from profilers.layers.shapes import Shape
 from profilers.layers.survey import TARGET, survey
 from profilers.layers.tensors import check, ends_bytes, layer_bytes, shard_of
 from specs.base import BYTES_PER_ELEMENT
-from specs.catalog import find_model
+from specs.catalog import find_model, reported_device
 from specs.errors import InputError, MissingHardwareError
 from specs.model import Attention, Mlp, ModelSpec, Moe
 from specs.profile import Machine
@@ -46,6 +45,7 @@ def passes(spec: ModelSpec, tp: int = 1) -> Passes:
     return Passes(torch, spec, tp, "cpu", 0.0)
 
 
+@pytest.mark.extras
 @needs_torch
 @pytest.mark.parametrize("attention", [GROUPED, LATENT])
 @pytest.mark.parametrize("tp", [1, 2, 4])
@@ -61,6 +61,7 @@ def test_every_operator_of_a_dense_layer_is_timed(attention: Attention, tp: int)
         assert all(seconds > 0 for seconds in laps.values())
 
 
+@pytest.mark.extras
 @needs_torch
 def test_experts_take_the_place_of_the_dense_block() -> None:
     moe = Moe(layers=2, experts=8, experts_per_token=2, intermediate=64, shared_intermediate=64)
@@ -68,6 +69,7 @@ def test_experts_take_the_place_of_the_dense_block() -> None:
     assert set(laps) == {"embedding", "norm", "qkv_proj", "rope", "o_proj", "router", "moe", "shared_expert"}
 
 
+@pytest.mark.extras
 @needs_torch
 @pytest.mark.parametrize("name", ["qwen2.5-0.5b", "llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v2-lite"])
 def test_the_matrices_of_a_layer_weigh_what_the_catalogue_says(name: str) -> None:
@@ -79,6 +81,7 @@ def test_the_matrices_of_a_layer_weigh_what_the_catalogue_says(name: str) -> Non
     assert layer_bytes(spec, 1) * spec.layers == pytest.approx(spec.parameters * size - ends, rel=0.04)
 
 
+@pytest.mark.extras
 @needs_torch
 @needs_transformers
 def test_the_operators_in_a_row_are_the_llama_of_transformers() -> None:
@@ -127,6 +130,7 @@ def _state(whole: Any, theirs: Any) -> dict[str, Any]:
     return state
 
 
+@pytest.mark.extras
 @needs_torch
 def test_a_survey_of_a_real_layer_becomes_a_profile_that_grows_with_its_work() -> None:
     spec = model()
@@ -168,4 +172,4 @@ def test_copies_fill_the_last_cache_twice_but_are_no_more_than_layers() -> None:
     [("NVIDIA H200", "h200"), ("NVIDIA L40S", "l40s"), ("NVIDIA GeForce GTX 1080", "geforce-gtx-1080")],
 )
 def test_a_gpu_gets_the_catalogues_name(reported: str, name: str) -> None:
-    assert device_name(reported) == name
+    assert reported_device(reported) == name

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from benchmarks.prometheus_stub import Answer, Stub, html, name, serving, value
 from profilers.prometheus import history
 from profilers.prometheus.client import PASSWORD, TOKEN, USER, endpoint
 from profilers.prometheus.discovery import Selection
@@ -14,7 +15,6 @@ from profilers.prometheus.families import pod_workload
 from profilers.prometheus.history import read_history
 from specs.errors import InputError, MissingHardwareError
 from specs.history import Recorded
-from tests.profilers.prometheus.stub import Answer, Stub, html, name, serving, value
 
 DAY_S = 86400.0
 END_S = 1_800_000_000.0
@@ -65,6 +65,23 @@ def test_one_bad_workload_does_not_stop_the_others() -> None:
     assert found == {name(number) for number in range(64) if number != 37}
     assert {part.workloads for part in recorded.missing} == {(name(37),)}
     assert all("duplicate series" in part.why for part in recorded.missing)
+
+
+@pytest.mark.parametrize(("names", "most"), [(False, 2 * 9 + 2 * 3 + 6), (True, 3 * 3 + 4)])
+def test_a_bad_workload_is_found_once_for_all_quantities(names: bool, most: int) -> None:
+    """Halving 500 takes nine refusals and nine answers; a name that is told or known takes one and two."""
+    stub = Stub(workloads=500, bad=frozenset({name(37)}), names_the_bad=names)
+    recorded = read(stub, days=0.1)
+    assert len({one.workload for one in recorded.series}) == 499
+    assert {part.workloads for part in recorded.missing} == {(name(37),)}
+    assert len(stub.asked) <= most
+
+
+def test_what_takes_too_long_is_asked_in_shorter_ranges() -> None:
+    stub = Stub(workloads=40, slow_samples=3000)
+    recorded = read(stub)
+    assert not recorded.missing
+    assert np.isfinite(cpu(recorded, name(39))).all()
 
 
 def test_namespaces_labels_and_exclusions_choose() -> None:

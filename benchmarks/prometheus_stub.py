@@ -29,6 +29,8 @@ class Stub:
     bad: frozenset[str] = frozenset()
     max_points: int = MAX_POINTS
     max_samples: int = MAX_SAMPLES
+    slow_samples: int = MAX_SAMPLES  # more than these take longer than the server allows
+    names_the_bad: bool = False  # the refusal of a bad workload says which it is
     misbehave: Misbehave = lambda path, parameters: None
     asked: list[dict[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -43,6 +45,7 @@ class Stub:
         return [n for n in found if _matches(query, "pod", pod(n)) and _matches(query, "namespace", namespace(n))]
 
     def answer(self, path: str, parameters: dict[str, str]) -> Answer:
+        """Answer one question as Prometheus would, or refuse it as its limits say."""
         query = parameters["query"]
         if path.endswith("/query"):
             return _json(200, {"status": "success", "data": self._instant(query)})
@@ -55,8 +58,11 @@ class Stub:
             return _error(
                 422, "execution", "query processing would load too many samples into memory in query execution"
             )
-        if any(name(n) in self.bad for n in numbers):
-            return _error(422, "execution", "found duplicate series for the match group")
+        if len(numbers) * points > self.slow_samples:
+            return _error(503, "timeout", "query timed out in expression evaluation")
+        if bad := [n for n in numbers if name(n) in self.bad]:
+            which = f' {{pod="{pod(bad[0])}"}} on the right hand-side' if self.names_the_bad else ""
+            return _error(422, "execution", f"found duplicate series for the match group{which}")
         times = [start + step * i for i in range(points)]
         kept = [t for t in times if not self.hole[0] <= t <= self.hole[1]]
         series = [row for n in numbers for row in self._series(query, n, kept)]

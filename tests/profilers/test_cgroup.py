@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from profilers.cpi.cgroup import UNIFIED, cgroup_at, cgroup_of_pid, cgroups_below
+from profilers.cgroup import UNIFIED, cgroup_at, cgroup_of_pid, cgroups_below
 from tests.profilers.cpi.hosts import Host, version_1, version_2
 
 
@@ -67,7 +67,7 @@ def test_from_inside_a_container_paths_are_below_the_root_that_is_seen(tmp_path:
 def test_this_process_has_a_cgroup_on_this_machine() -> None:
     import os
 
-    from profilers.cpi.cgroup import read_mounts
+    from profilers.cgroup import read_mounts
 
     mounts = read_mounts()
     found = cgroup_of_pid(os.getpid(), mounts)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 PROC = Path("/proc")
+ROOT = Path("/")
 UNIFIED = "unified"  # version 2, beside the names of version 1's controllers
 CONTROLLERS = ("cpu", "cpuacct", "perf_event", "memory", "pids", "cpuset", "systemd")
 
@@ -46,18 +47,22 @@ class Cgroup:
         return self.folder(UNIFIED, "cpu", "cpuacct", "perf_event", *CONTROLLERS)
 
 
-def read_mounts(proc: Path = PROC) -> Mounts:
-    """Return the mounted hierarchies by controller, from mountinfo. [std: proc_pid_mountinfo(5)]"""
+def read_mounts(proc: Path = PROC, root: Path = ROOT) -> Mounts:
+    """Return the mounted hierarchies by controller, from mountinfo; folders lie below ``root``.
+
+    [std: proc_pid_mountinfo(5)]
+    """
     mounts: Mounts = {}
     for line in (proc / "self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
-        root, folder = (_unescaped(word) for word in before.split()[3:5])
+        top, folder = (_unescaped(word) for word in before.split()[3:5])
         kind, _, options = after.split(" ", 2)
+        mount = Mount(root / folder.lstrip("/"), top)
         if kind == "cgroup2":
-            mounts.setdefault(UNIFIED, Mount(Path(folder), root))
+            mounts.setdefault(UNIFIED, mount)
         elif kind == "cgroup":
             for option in options.split(","):
-                mounts.setdefault(option.removeprefix("name="), Mount(Path(folder), root))
+                mounts.setdefault(option.removeprefix("name="), mount)
     return {name: mount for name, mount in mounts.items() if name in (UNIFIED, *CONTROLLERS)}
 
 
@@ -68,16 +73,29 @@ def _unescaped(word: str) -> str:
 
 def cgroup_of_pid(pid: int, mounts: Mounts, proc: Path = PROC) -> Cgroup:
     """Return the cgroup of a process; raises `OSError` where the process is gone."""
-    folders: dict[str, Path] = {}
+    paths = paths_of_pid(pid, proc)
+    below = {name: _below(mounts[name], path) for name, path in paths.items() if name in mounts}
+    folders = {name: folder for name, folder in below.items() if folder.is_dir()}
+    told = next((paths[name] for name in (UNIFIED, "cpu", "cpuacct") if paths.get(name, "/") != "/"), "/")
+    return Cgroup(told, folders)
+
+
+def paths_of_pid(pid: int | str, proc: Path = PROC) -> dict[str, str]:
+    """Return the path of a process's cgroup (`self`: of this one) by controller, UNIFIED for version 2."""
     paths: dict[str, str] = {}
     for line in (proc / str(pid) / "cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
-        for name in controllers.removeprefix("name=").split(",") if controllers else (UNIFIED,):
-            paths[name] = path
-            if name in mounts and (folder := _below(mounts[name], path)).is_dir():
-                folders[name] = folder
-    told = next((paths[name] for name in (UNIFIED, "cpu", "cpuacct") if paths.get(name, "/") != "/"), "/")
-    return Cgroup(told, folders)
+        names = controllers.removeprefix("name=").split(",") if controllers else [UNIFIED]
+        paths |= dict.fromkeys(names, path)
+    return paths
+
+
+def levels(mount: Mount, path: str) -> Iterator[Path]:
+    """Yield the folder of a hierarchy's ``path`` and of each cgroup above it, as far as they are seen there."""
+    below = PurePosixPath(os.path.relpath(path, mount.root))
+    if ".." in below.parts:  # outside of what is mounted
+        below = PurePosixPath()
+    yield from (mount.folder / part for part in (below, *below.parents))
 
 
 def cgroup_at(path: str, mounts: Mounts) -> Cgroup:

@@ -1,0 +1,230 @@
+"""The loop closed on a real engine: profiled just before and just after each load, predicted, and then run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.engine_loop_report import FIGURES, Figures, Load, result
+from benchmarks.line import Line, Result
+from benchmarks.vllm_cpu import LIMITS, NAME, Server, engine_python, load, serving, two_cores
+from profilers.engine.step_log import read_step_log
+from profilers.importers.results import read_measured
+from specs.errors import TonnageError
+from specs.measured import Measured
+from specs.writing import data_to_yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+BELOW = (0.25, 0.4, 0.55, 0.7)  # of the throughput that the first calibration reached
+ABOVE = 1.5
+LOAD_S, FEWEST, MOST = 30.0, 30, 200  # seconds of one load, and bounds of its requests
+MEASURE_S = 18 * 60.0  # after which no load is repeated
+PROBE = ("--max-requests", "150", "--max-seconds", "60", "--longest-prompt", "1024")
+LAYERS_S = 60
+SEED = 7
+Alone = Callable[[], AbstractContextManager[object]]
+
+LINE = Line(
+    name="engine-loop",
+    what="vllm-cpu with a small random-weight Llama: `profile engine` before and after each of four loads below "
+    "saturation and one above, `predict serving` of the arrivals that came, and the run by vLLM's own load generator",
+    bar="TTFT and TPOT mean within 12 %, p90 within 18 %, of the four loads whose calibrations agree within 10 %; "
+    "above saturation throughput within 10 %",
+    data="measured where it runs: vllm-cpu 0.32, one core for the engine, one for its clients",
+    best="a linear step model: TTFT mean −5…+3 %, TPOT mean +5…+15 %, p90 up to 18 %",
+)
+DEVICE = """apiVersion: tonnage/v1
+kind: Device
+metadata: {name: this-cpu}
+spec:
+  {name: this-cpu, architecture: cpu, sm_count: 1, boost_clock_mhz: 3000, l2_cache_mib: 32, power_limit_w: 100,
+   memory_gib: 16, memory_bandwidth_gb_per_s: 15, peak_tflops: {bf16: 0.2, fp16: 0.1, fp32: 0.1},
+   links: {pcie_gb_per_s: 10}, accuracy_claim: false}
+"""
+DEPLOYMENT = """apiVersion: tonnage/v1
+kind: Deployment
+metadata: {{name: one-core}}
+spec:
+  model: {name}/config.json
+  device: this-cpu.yaml
+  profile: {profile}
+  engine: {{version: "0.32", max_num_seqs: {max-num-seqs}, max_num_batched_tokens: {max-num-batched-tokens},
+    max_model_len: {max-model-len}, block_size_tokens: 128, cuda_graphs: false, async_scheduling: false}}
+"""
+WORKLOAD = """apiVersion: tonnage/v1
+kind: Workload
+metadata: {{name: load}}
+spec:
+  model: {name}/config.json
+  arrivals: {{trace: {trace}}}
+  lengths: {{from: trace}}
+  slo: {{attainment: 0.9, ttft_s: {{p99: 60}}}}
+"""
+
+
+@dataclass
+class Loop:
+    """One engine, the folder of everything that was made, and the calibrations so far."""
+
+    server: Server
+    folder: Path
+    alone: Alone
+    measured_s: float = 0.0
+    calibrations: list[Path] = field(default_factory=list)
+    saturation_per_s: float = 0.0
+
+    def calibrate(self) -> Path:
+        """Profile the engine now; keep the lines that it logged meanwhile, for the linear model."""
+        number = len(self.calibrations)
+        profile, log = self.folder / f"engine{number}.yaml", self.folder / f"engine{number}.log"
+        before = self.server.log.stat().st_size
+        tonnage(
+            self.server, "profile", "engine", self.server.url, "--model", NAME, "--device", "this-cpu", *PROBE,
+            "--max-num-batched-tokens", str(LIMITS["max-num-batched-tokens"]), "--seed", str(number),
+            "-w", str(profile),
+        )  # fmt: skip
+        log.write_bytes(self.server.log.read_bytes()[before:])
+        self.calibrations.append(profile)
+        return profile
+
+
+def run(alone: Alone = nullcontext) -> Result:
+    """Make the engine, measure all loads; ``alone`` gives a context in which nobody else uses the machine."""
+    started = time.monotonic()
+    python = engine_python()
+    with tempfile.TemporaryDirectory() as name, serving(python, Path(name)) as server:
+        folder = Path(name)
+        (folder / "this-cpu.yaml").write_text(DEVICE)
+        loop = Loop(server, folder, alone)
+        made_s = time.monotonic() - started
+        loads = measure(loop)
+        layers = layers_alone(loop, [one for one in loads if one.accepted and one.share < 1] or loads)
+    return result(loads, layers, made_s, made_s + loop.measured_s)
+
+
+def measure(loop: Loop) -> list[Load]:
+    """Run every load until its calibrations agree or the time is spent; the last try of each is returned."""
+    found: list[Load] = []
+    for share in (*BELOW, ABOVE):
+        while True:
+            with loop.alone():
+                began = time.monotonic()
+                one = measure_load(loop, share)
+                loop.measured_s += time.monotonic() - began
+            print(f"engine-loop: load {share:g}: calibrations differ by {one.disagreement:.1%}", file=sys.stderr)
+            if one.accepted or loop.measured_s > MEASURE_S:
+                break
+        found.append(one)
+    return found
+
+
+def measure_load(loop: Loop, share: float) -> Load:
+    """Calibrate, run the load twice, and calibrate again; then predict the first run."""
+    before = loop.calibrate()
+    loop.saturation_per_s = loop.saturation_per_s or saturation(before)
+    rate = share * loop.saturation_per_s
+    count = int(np.clip(rate * LOAD_S, FEWEST, MOST))
+    names = [loop.folder / f"run{len(loop.calibrations)}{part}.json" for part in "ab"]
+    runs = [read_measured(load(loop.server, rate, count, SEED, name)) for name in names]
+    after = loop.calibrate()
+    trace = write_trace(runs[0], loop.folder / f"{names[0].stem}.csv")
+    linear = linear_profile(before, loop.folder / f"{before.stem}-linear.yaml")
+    return Load(
+        share=share, before=before, after=after, run=runs[0], again=runs[1], trace=trace,
+        predicted=(predict(loop, before, trace), predict(loop, after, trace)), linear=predict(loop, linear, trace),
+    )  # fmt: skip
+
+
+def saturation(profile: Path) -> float:
+    """Requests per second at the most that any concurrency brought."""
+    levels = _document(profile)["spec"]["levels"]
+    return float(max(level["tokens_per_s"] / level["output_tokens"] for level in levels))
+
+
+def write_trace(run: Measured, path: Path) -> Path:
+    """Write what arrived when, and nothing of how it was served."""
+    assert run.arrival_s is not None
+    rows = zip(run.arrival_s, run.prompt_tokens, run.output_tokens, strict=True)
+    lines = [f"{at:.6f},{prompt},{output}\n" for at, prompt, output in rows]
+    path.write_text("arrival_s,prompt_tokens,output_tokens\n" + "".join(lines))
+    return path
+
+
+def predict(loop: Loop, profile: Path, trace: Path) -> Figures:
+    """Return what `tonnage predict serving` says of ``trace`` by ``profile``."""
+    deployment, workload = loop.folder / "deployment.yaml", loop.folder / "workload.yaml"
+    deployment.write_text(DEPLOYMENT.format(name=NAME, profile=profile.name, **LIMITS))
+    workload.write_text(WORKLOAD.format(name=NAME, trace=trace.name))
+    told = json.loads(tonnage(loop.server, "predict", "serving", str(deployment), str(workload), "-o", "json"))
+    expected = told["expected"]
+    figures = {name: expected[f"{name[:4]}_s"][name[5:]]["value"] for name in FIGURES}
+    return {**figures, "requests per s": expected["requests_per_s"]["value"]}
+
+
+def linear_profile(profile: Path, path: Path) -> Path:
+    """Write the naive model: least squares of logged steps over a constant, prompt tokens and decoding sequences."""
+    steps, _, _ = read_step_log(profile.with_suffix(".log"), None)
+    prompt = steps.tokens @ np.diff(_grid(steps.tokens.shape[1])) - (steps.sequences - steps.prompts)
+    columns = np.column_stack([np.ones(len(steps)), prompt, steps.sequences - steps.prompts])
+    (base, per_token, per_sequence), *_ = np.linalg.lstsq(columns, steps.seconds, rcond=None)
+    most = LIMITS["max-num-batched-tokens"]
+    document = _document(profile)
+    document["spec"]["steps"] = {
+        "base_s": max(0.0, float(base)), "tokens": [0, most], "tokens_s": [0.0, float(per_token) * most],
+        "per_sequence_s": max(0.0, float(per_sequence - per_token)),
+    }  # fmt: skip
+    path.write_text(data_to_yaml(document))
+    return path
+
+
+def _grid(intervals: int) -> np.ndarray[Any, Any]:
+    return np.concatenate([[0.0], 2.0 ** np.arange(intervals)])
+
+
+def layers_alone(loop: Loop, loads: list[Load]) -> list[Figures | str]:
+    """Predict each load from `profile layers` alone, by the torch that the engine has; or say why it cannot be."""
+    profile = loop.folder / "layers.yaml"
+    arguments = ("profile", "layers", str(loop.server.model / "config.json"), "--device", "cpu")
+    try:
+        with loop.alone():
+            began = time.monotonic()
+            tonnage(loop.server, *arguments, "--budget", f"{LAYERS_S}s", "-w", str(profile), torch=True)
+            loop.measured_s += time.monotonic() - began
+        text = profile.read_text().replace("device: cpu", "device: this-cpu")
+        profile.write_text(text)
+        return [predict(loop, profile, one.trace) for one in loads]
+    except TonnageError as error:
+        return [str(error)]
+
+
+def tonnage(server: Server, *arguments: str, torch: bool = False) -> str:
+    """Run one command on the clients' core, or, with ``torch``, by the engine's python on the engine's core."""
+    engine, client = two_cores()
+    python: Path | str = server.python if torch else sys.executable
+    here = os.pathsep.join([str(ROOT), *(path for path in sys.path if path.endswith("site-packages") and torch)])
+    environment = os.environ | {"PYTHONPATH": here, "TONNAGE_STORE": str(server.log.with_name("store.db"))}
+    if torch:
+        environment |= {"OMP_NUM_THREADS": "1"}
+    command = ["taskset", "-c", str(engine if torch else client), str(python), "-m", "tonnage", *arguments]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise TonnageError(f"tonnage {' '.join(arguments[:2])}: {done.stderr[-600:]}")
+    return done.stdout
+
+
+def _document(path: Path) -> dict[str, Any]:
+    import yaml
+
+    document: dict[str, Any] = yaml.safe_load(path.read_text())
+    return document

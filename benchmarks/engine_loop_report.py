@@ -1,0 +1,132 @@
+"""What the closed loop on a real engine found: each load's predictions held against its run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.line import Result
+from specs.measured import Measured
+
+LOADS = 4  # below saturation, all of which must be accepted
+AGREE = 0.10  # the two calibrations' predictions of the load's means
+MEAN_BAR, P90_BAR, THROUGHPUT_BAR = 0.12, 0.18, 0.10
+FIGURES = ("ttft mean", "tpot mean", "ttft p90", "tpot p90")
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """One load as it was run twice, with the calibrations around both runs."""
+
+    share: float
+    before: Path
+    after: Path
+    run: Measured
+    again: Measured
+    predicted: tuple[Figures, Figures]  # by the calibration before and the one after
+    linear: Figures
+    trace: Path
+
+    @property
+    def disagreement(self) -> float:
+        """The larger relative difference of the two predictions of the means."""
+        first, second = self.predicted
+        return max(abs(second[name] / first[name] - 1.0) for name in FIGURES[:2])
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the machine was the same before and after."""
+        return self.disagreement <= AGREE
+
+
+def measured(run: Measured) -> Figures:
+    """Return the figures of a run, over all its requests."""
+    assert run.arrival_s is not None
+    span_s = float((run.arrival_s + run.e2e_s).max() - run.arrival_s.min())
+    tpot = run.tpot_s[~np.isnan(run.tpot_s)]
+    return {
+        "ttft mean": float(run.ttft_s.mean()), "tpot mean": float(tpot.mean()),
+        "ttft p90": float(np.quantile(run.ttft_s, 0.9)), "tpot p90": float(np.quantile(tpot, 0.9)),
+        "requests per s": len(run.ttft_s) / span_s,
+    }  # fmt: skip
+
+
+def errors(predicted: Figures, real: Figures, names: tuple[str, ...]) -> Figures:
+    """Return predicted / measured − 1 of each figure."""
+    return {name: predicted[name] / real[name] - 1.0 for name in names}
+
+
+def both(one: Load) -> Figures:
+    """Return the mean of the predictions by the calibration before and the one after."""
+    return {name: (one.predicted[0][name] + one.predicted[1][name]) / 2 for name in one.predicted[0]}
+
+
+def result(loads: list[Load], layers: list[Figures | str], made_s: float, total_s: float) -> Result:
+    """Hold every load to its bar."""
+    below = [one for one in loads if one.share < 1 and one.accepted]
+    rows = [_row(one) for one in loads]
+    scored = [errors(both(one), measured(one.run), FIGURES) for one in below]
+    above = [errors(both(one), measured(one.run), ("requests per s",)) for one in loads if one.share > 1]
+    means = [abs(row[name]) for row in scored for name in FIGURES[:2]]
+    tails = [abs(row[name]) for row in scored for name in FIGURES[2:]]
+    throughput = abs(above[0]["requests per s"])
+    linear = [errors(one.linear, measured(one.run), FIGURES) for one in below]
+    alone = [
+        errors(found, measured(one.run), FIGURES)
+        for found, one in zip(layers, below or loads, strict=False)
+        if not isinstance(found, str)
+    ]
+    worst, worst_p90 = max(means, default=float("nan")), max(tails, default=float("nan"))
+    figures = {
+        "accepted": float(len(below)), "worst_mean": worst, "worst_p90": worst_p90, "throughput_above": throughput,
+        "linear_worst_mean": _worst(linear, FIGURES[:2]), "linear_worst_p90": _worst(linear, FIGURES[2:]),
+        "layers_worst_mean": _worst(alone, FIGURES[:2]), "made_s": made_s, "total_s": total_s,
+    }  # fmt: skip
+    holds = len(below) == LOADS and worst <= MEAN_BAR and worst_p90 <= P90_BAR and throughput <= THROUGHPUT_BAR
+    text = (
+        f"{len(below)} of {LOADS} loads accepted: means within {worst:.1%}, p90 within {worst_p90:.1%}; above "
+        f"saturation throughput {above[0]['requests per s']:+.1%}; linear model {figures['linear_worst_mean']:.1%} and "
+        f"{figures['linear_worst_p90']:.1%}; from `profile layers` alone {_spoken(alone, layers)}"
+    )
+    return Result(holds=holds, text=text, figures=figures, detail=tuple(rows + _layer_rows(alone)), notes=NOTES)
+
+
+NOTES = (
+    "Each prediction is the mean of those by the calibrations just before and just after the load. The arrivals and "
+    "lengths are those that came; nothing of how they were served goes in.",
+    "Run to run: a second run of the same load right after the first, between the same calibrations.",
+    "The linear model: least squares of the steps that the engine logged during the calibration before, over a "
+    "constant, prompt tokens and decoding sequences.",
+    "A load whose calibrations disagree by more than 10 % is run again while time allows; `accepted` says which were.",
+)
+
+
+def _worst(rows: list[Figures], names: tuple[str, ...]) -> float:
+    return max((abs(row[name]) for row in rows for name in names), default=float("nan"))
+
+
+def _spoken(alone: list[Figures], layers: list[Figures | str]) -> str:
+    if not alone:
+        return f"no prediction ({layers[0] if layers else 'no load'})"
+    spans = [(min(row[name] for row in alone), max(row[name] for row in alone)) for name in FIGURES[:2]]
+    return ", ".join(f"{name} {low:+.0%} … {high:+.0%}" for name, (low, high) in zip(FIGURES[:2], spans, strict=True))
+
+
+def _row(one: Load) -> dict[str, object]:
+    real, again = measured(one.run), measured(one.again)
+    names = FIGURES if one.share < 1 else ("requests per s",)
+    found, linear, noise = errors(both(one), real, names), errors(one.linear, real, names), errors(again, real, names)
+    return {
+        "load": one.share, "requests per s": round(real["requests per s"], 3), "requests": one.run.count,
+        "accepted": "yes" if one.accepted else "no", "calibrations differ": f"{one.disagreement:.1%}",
+        **{name: f"{found[name]:+.1%}" for name in names},
+        "run to run": ", ".join(f"{noise[name]:+.1%}" for name in names),
+        "linear model": ", ".join(f"{linear[name]:+.1%}" for name in names),
+    }  # fmt: skip
+
+
+def _layer_rows(alone: list[Figures]) -> list[dict[str, object]]:
+    return [{"from": "profile layers alone", **{name: f"{row[name]:+.1%}" for name in FIGURES}} for row in alone]
