@@ -105,7 +105,7 @@ class Cells:
 
     def _cell(self, index: int, column: str) -> tuple[int, object]:
         value = self.frame[column][index]
-        return int(self.frame["row"][index]), value
+        return int(self.frame["row"][index]), value.to_list() if hasattr(value, "to_list") else value
 
     def refuse(self, bad: npt.NDArray[np.bool_], column: str, expected: str) -> None:
         """Raise `InputError` with the first row where ``bad`` is true, what it holds and what was expected."""

@@ -225,3 +225,10 @@ def test_published_traces_are_recognised(reference_data: Callable[[str], Path], 
     assert len(trace) == count
     assert trace.arrival_s[-1] == pytest.approx(span_s, abs=0.1)
     assert (trace.hash_ids is not None) == hashed
+
+
+def test_a_list_that_is_wrong_is_shown_as_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    path.write_text('{"timestamp": 0, "input_length": 10, "output_length": 1, "hash_ids": [1, 2, 3]}\n')
+    with pytest.raises(InputError, match=r"row 1, hash_ids: found \[1, 2, 3\], expected no more blocks"):
+        read_trace(path)
