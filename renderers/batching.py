@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from collections.abc import Iterator
 
+from renderers.heading import columns, title
 from specs.base import Figure
 from specs.batching import BatchingFound, BatchingPlan, Bucket
 from specs.plan import Percentiles
 
-WIDEST, NARROWEST, LABEL = 100, 60, 12
+LABEL = 12
 SHOWN = 12
 """Ways of batching that the table shows; the plan has all."""
 METRICS = {"ttft_s": "TTFT", "tpot_s": "TPOT", "e2e_s": "end to end"}
@@ -18,17 +18,8 @@ METRICS = {"ttft_s": "TTFT", "tpot_s": "TPOT", "e2e_s": "end to end"}
 
 def batching_table(plan: BatchingPlan, width: int | None = None) -> str:
     """Return the plan as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
-    if width is None:
-        width = shutil.get_terminal_size((WIDEST, 24)).columns
-    width = max(min(width, WIDEST), NARROWEST)
-    return "\n".join([_title(plan, width), "", *_decided(plan, width), "", *_reasons(plan, width)])
-
-
-def _title(plan: BatchingPlan, width: int) -> str:
-    seconds = plan.status.solver.get("seconds")
-    right = plan.status.outcome + (f" · {seconds:g} CPU s" if isinstance(seconds, int | float) else "")
-    left = plan.metadata.name.replace("-on-", " on ")
-    return f"{left:<{width - len(right)}}{right}" if len(left) + len(right) < width else f"{left}\n{right}"
+    width = columns(width)
+    return "\n".join([title(plan, width), "", *_decided(plan, width), "", *_reasons(plan, width)])
 
 
 def _decided(plan: BatchingPlan, width: int) -> Iterator[str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from collections.abc import Iterator
 
+from renderers.heading import columns, title
 from specs.base import Figure
 from specs.brownout import BrownoutAlternative, BrownoutExpected, BrownoutPlan, BrownoutSettings
 from specs.plan import Percentiles
 
-WIDEST, NARROWEST, LABEL = 100, 60, 14
+LABEL = 14
 METRICS = {"ttft_s": "TTFT", "tpot_s": "TPOT", "itl_s": "ITL"}
 LEVELS = ("p50", "p90", "p99")
 BAR = 40
@@ -18,18 +18,9 @@ BAR = 40
 
 def brownout_table(plan: BrownoutPlan, width: int | None = None) -> str:
     """Return the plan as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
-    if width is None:
-        width = shutil.get_terminal_size((WIDEST, 24)).columns
-    width = max(min(width, WIDEST), NARROWEST)
+    width = columns(width)
     parts = _decided(plan, width) if plan.decision else _refused(plan, width)
-    return "\n".join([_title(plan, width), "", *parts])
-
-
-def _title(plan: BrownoutPlan, width: int) -> str:
-    seconds = plan.status.solver.get("seconds")
-    right = plan.status.outcome + (f" · {seconds:g} CPU s" if isinstance(seconds, int | float) else "")
-    left = plan.metadata.name.replace("-on-", " on ")
-    return f"{left:<{width - len(right)}}{right}" if len(left) + len(right) < width else f"{left}\n{right}"
+    return "\n".join([title(plan, width), "", *parts])
 
 
 def _decided(plan: BrownoutPlan, width: int) -> Iterator[str]:

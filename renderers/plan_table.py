@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from collections.abc import Iterator
 
+from renderers.heading import columns, title
 from specs.base import Figure
 from specs.deployment import DeploymentInPlan, Roles
 from specs.plan import Alternative, BoundHeld, Percentiles, ServingPlan
 
-WIDEST = 100
-NARROWEST = 60
 LABEL = 14
 METRICS = {"ttft_s": "TTFT", "tpot_s": "TPOT", "e2e_s": "end to end", "itl_s": "ITL"}
 LEVELS = ("p50", "p90", "p99")
@@ -19,18 +17,9 @@ LEVELS = ("p50", "p90", "p99")
 
 def plan_table(plan: ServingPlan, width: int | None = None) -> str:
     """Return the plan as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
-    if width is None:
-        width = shutil.get_terminal_size((WIDEST, 24)).columns
-    width = max(min(width, WIDEST), NARROWEST)
+    width = columns(width)
     parts = _decided(plan, width) if plan.decision else _refused(plan, width)
-    return "\n".join([_title(plan, width), "", *parts])
-
-
-def _title(plan: ServingPlan, width: int) -> str:
-    seconds = plan.status.solver.get("seconds")
-    right = plan.status.outcome + (f" · {seconds:g} CPU s" if isinstance(seconds, int | float) else "")
-    left = plan.metadata.name.replace("-on-", " on ")
-    return f"{left:<{width - len(right)}}{right}" if len(left) + len(right) < width else f"{left}\n{right}"
+    return "\n".join([title(plan, width), "", *parts])
 
 
 def _decided(plan: ServingPlan, width: int) -> Iterator[str]:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from collections.abc import Iterator
 
+from renderers.heading import WIDEST, columns, title
 from specs.slo_plan import EntryExpected, ServiceBudget, SloPlan
 
-WIDEST, NARROWEST, LABEL = 100, 60, 14
+LABEL = 14
 MOST_ROWS = 40
 
 
 def slo_table(plan: SloPlan, width: int | None = None) -> str:
     """Return the plan as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
-    if width is None:
-        width = shutil.get_terminal_size((WIDEST, 24)).columns
-    width = max(min(width, WIDEST), NARROWEST)
+    width = columns(width)
     parts = _decided(plan, width) if plan.decision else _refused(plan, width)
-    return "\n".join([_title(plan, width), "", *parts])
-
-
-def _title(plan: SloPlan, width: int) -> str:
-    seconds = plan.status.solver.get("seconds")
-    right = plan.status.outcome + (f" · {seconds:g} CPU s" if isinstance(seconds, int | float) else "")
-    left = plan.metadata.name
-    return f"{left:<{width - len(right)}}{right}" if len(left) + len(right) < width else f"{left}\n{right}"
+    return "\n".join([title(plan, width), "", *parts])
 
 
 def _decided(plan: SloPlan, width: int) -> Iterator[str]:

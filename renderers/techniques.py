@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from collections.abc import Iterator
 
+from renderers.heading import columns, title
 from specs.techniques import Technique, TechniquesPlan
 
-WIDEST, NARROWEST, LABEL = 100, 60, 14
+LABEL = 14
 NAME = 18
 BAR = 40
 
 
 def techniques_table(plan: TechniquesPlan, width: int | None = None) -> str:
     """Return the plan as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
-    if width is None:
-        width = shutil.get_terminal_size((WIDEST, 24)).columns
-    width = max(min(width, WIDEST), NARROWEST)
-    return "\n".join([_title(plan, width), "", *_body(plan, width)])
-
-
-def _title(plan: TechniquesPlan, width: int) -> str:
-    seconds = plan.status.solver.get("seconds")
-    right = plan.status.outcome + (f" · {seconds:g} CPU s" if isinstance(seconds, int | float) else "")
-    left = plan.metadata.name.replace("-on-", " on ")
-    return f"{left:<{width - len(right)}}{right}" if len(left) + len(right) < width else f"{left}\n{right}"
+    width = columns(width)
+    return "\n".join([title(plan, width), "", *_body(plan, width)])
 
 
 def _body(plan: TechniquesPlan, width: int) -> Iterator[str]:

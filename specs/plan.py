@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
-from specs.base import Document, Figure, Metadata, Spec
+from specs.base import Document, Figure, Spec
 from specs.deployment import DeploymentInPlan
 from specs.profile import Basis
 
@@ -146,18 +145,6 @@ class PlanDocument(Document):
     expected: Any = None
     why: Any = None
     evidence: tuple[Evidence, ...] = ()
-
-
-def planned_now(name: str, inputs: dict[str, str]) -> Metadata:
-    """Return the metadata of a plan made now by this version from ``inputs`` (file name to sha256)."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        ours = version("tonnage")
-    except PackageNotFoundError:
-        ours = "unknown"
-    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Metadata(name=name, created=created, tonnage=ours, inputs=inputs)
 
 
 class ServingPlan(PlanDocument):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 
@@ -18,7 +16,7 @@ from predictors.serving import Measures, measure
 from predictors.slo import bounds_of
 from predictors.workload import statistics
 from solvers.partitions import bucket_of, padding_waste
-from specs.base import Figure, Metadata
+from specs.base import Figure
 from specs.batching import (
     BatchingDecision,
     BatchingExpected,
@@ -28,6 +26,7 @@ from specs.batching import (
     OutputPrediction,
 )
 from specs.plan import Evidence, Percentiles, Status
+from specs.stamping import stamped
 from specs.trace import FloatArray
 
 GIB = 2**30
@@ -65,7 +64,7 @@ def report(question: Question, choice: Choice, started: float) -> BatchingPlan:
     bucketed = question.asked.method in ("bucket", "all")
     ordered = question.asked.method in ("slo-odbs", "all") and question.whole
     return BatchingPlan(
-        metadata=_metadata(question),
+        metadata=stamped(question.name, question.inputs),
         status=_status(question, choice, broken, started),
         valid=_valid(question),
         decision=None if broken else _decision(question, best),
@@ -85,12 +84,6 @@ def report(question: Question, choice: Choice, started: float) -> BatchingPlan:
         ),
         evidence=_evidence(question),
     )
-
-
-def _metadata(question: Question) -> Metadata:
-    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    ours = importlib.metadata.version("tonnage")
-    return Metadata(name=question.name, created=created, tonnage=ours, inputs=question.inputs)
 
 
 def _three(question: Question, best: Trial) -> tuple[Measures, Measures, Measures]:

@@ -11,8 +11,9 @@ from planners.rightsizing.expecting import Judged, expected_of, totals, why_of
 from planners.rightsizing.settings import Settings
 from planners.rightsizing.shadow import shadow_of
 from specs.errors import InputError
-from specs.plan import Evidence, Status, planned_now
+from specs.plan import Evidence, Status
 from specs.rightsizing import ContainerDecision, RightsizingDecision, RightsizingPlan, RightsizingWhy, Verdict
+from specs.stamping import stamped
 from specs.usage import ContainerUsage, Usage
 
 OnProgress = Callable[[float, float, str], None]
@@ -56,7 +57,7 @@ def _document(usage: Usage, settings: Settings, judged: list[Judged], name: str,
     decisions = tuple(one.decision for one in judged)
     said = [one for one in judged if one.decision.recommended is not None]
     return RightsizingPlan(
-        metadata=planned_now(name, usage.inputs),
+        metadata=stamped(name, usage.inputs),
         status=_status(decisions, usage.missing, seconds),
         valid="while load, code and node types stay; renew it with each release and at least monthly",
         decision=RightsizingDecision(containers=decisions),

@@ -12,7 +12,8 @@ from planners.serving.report import candidate_text, load_figures, solver
 from planners.serving.search import cheapest_mixed
 from planners.serving.serve import Workbench
 from planners.serving.trials import Trial
-from specs.plan import ServingPlan, ServingWhy, Status, planned_now
+from specs.plan import ServingPlan, ServingWhy, Status
+from specs.stamping import stamped
 
 GROWTH = 16
 """How much larger every pool is made when asking how many GPUs would do; the search goes by cost, so more is free."""
@@ -32,7 +33,7 @@ def refused(bench: Workbench, asked: Demand, layouts: Sequence[Layout], tally: T
         failed=tuple(alternative(trial) for trial in tally.failed), candidates=candidate_text(bench.question),
         load=load_figures(bench.question),
     )  # fmt: skip
-    return ServingPlan(metadata=planned_now(bench.question.name, bench.question.inputs), status=status, why=why)
+    return ServingPlan(metadata=stamped(bench.question.name, bench.question.inputs), status=status, why=why)
 
 
 def _abstained(bench: Workbench, lacking: list[Refusal], tally: Tally, started: float) -> Status:

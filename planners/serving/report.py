@@ -35,7 +35,8 @@ from planners.serving.whatif import Headroom, against_load, first_to_break, head
 from predictors.serving import Run
 from predictors.workload import statistics
 from specs.deployment import DeploymentInPlan, Role, Roles
-from specs.plan import BoundHeld, Evidence, ServingDecision, ServingPlan, ServingWhy, Status, planned_now
+from specs.plan import BoundHeld, Evidence, ServingDecision, ServingPlan, ServingWhy, Status
+from specs.stamping import stamped
 
 VALID_DAYS = 90
 """Prices and engine versions are taken to stand this long after the newest price. [assumed]"""
@@ -65,7 +66,7 @@ def report(
     deployments = tuple(deployments_of(bench, decision))
     notes = (*why.notes, *difference(deployments, current, question.base))
     return ServingPlan(
-        metadata=planned_now(question.name, question.inputs),
+        metadata=stamped(question.name, question.inputs),
         status=Status(
             outcome="optimal",
             reason=reason(question, best, tally) + weaker_evidence(bench, decision),

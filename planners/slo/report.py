@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
@@ -30,6 +28,7 @@ from specs.slo_plan import (
     SloPlan,
     SloWhy,
 )
+from specs.stamping import stamped
 
 INTERVAL = 1.645  # standard errors: 90 %, two-sided
 PROVEN = 1e-6
@@ -82,13 +81,7 @@ def report(question: Question, ready: Composer, answer: Answer, started: float) 
 
 def metadata(question: Question) -> Metadata:
     """Name, time, version and inputs of the plan."""
-    try:
-        tonnage = version("tonnage")
-    except PackageNotFoundError:
-        tonnage = None
-    created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    name = f"{question.application.metadata.name}-slo"
-    return Metadata(name=name, created=created, tonnage=tonnage, inputs=question.inputs)
+    return stamped(f"{question.application.metadata.name}-slo", question.inputs)
 
 
 def solver(started: float) -> dict[str, float | int | str]:
