@@ -24,6 +24,7 @@ NAMES = (
     "start-up",
     "drift",
     "layer-sum",
+    "hpa",
 )
 RESULTS = Path(__file__).parent / "results"
 

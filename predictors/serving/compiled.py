@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import tempfile
 from collections.abc import Callable
@@ -14,15 +15,15 @@ import numba
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def cache_folder() -> Path | None:
-    """The folder for compiled kernels, or None where none can be written.
+def cache_folder(package: Path = Path(__file__).parent) -> Path | None:
+    """The folder for the compiled kernels of ``package``, or None where none can be written.
 
     Bases tried in order: ``NUMBA_CACHE_DIR``, ``XDG_CACHE_HOME``/tonnage/numba, ``~/.cache/tonnage/numba``.
-    The last part is the digest of this package's sources, since numba itself looks only at the file
+    The last part is the digest of the package's sources, since numba itself looks only at the file
     of the outermost function and would keep running an old kernel after an edit beside it.
     """
     for base in _bases():
-        folder = base / _sources_digest()
+        folder = base / _sources_digest(package)
         if _is_writable(folder):
             return folder
     return None
@@ -34,9 +35,9 @@ def _bases() -> list[Path]:
     return ([Path(given)] if given else []) + [Path(user_cache) / "tonnage" / "numba"]
 
 
-def _sources_digest() -> str:
+def _sources_digest(package: Path) -> str:
     digest = hashlib.sha256(numba.__version__.encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(package.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -71,7 +72,7 @@ def entry(function: Function) -> Function:
     ``function.py_func`` stays the pure Python original.
     """
     options: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "nogil": True}
-    folder = cache_folder()
+    folder = cache_folder(Path(inspect.getfile(function)).parent)
     if folder is None:
         return cast(Function, numba.njit(**options)(function))
     config: Any = numba.config
