@@ -25,6 +25,7 @@ NAMES = (
     "drift",
     "layer-sum",
     "hpa",
+    "week",
 )
 RESULTS = Path(__file__).parent / "results"
 

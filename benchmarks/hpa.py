@@ -17,8 +17,8 @@ LINE = Line(
     data="kubernetes.io documentation and kubernetes/kubernetes pkg/controller/podautoscaler tests (Apache-2.0)",
 )
 NOTES = (
-    "Inputs and expected values are facts of the sources named; a few (both windows at once, selectPolicy Min and Disabled"
-    " upward) are worked by hand from the same rules. The arithmetic is the simulator's own, called compiled.",
+    "Inputs and expected values are facts of the sources named; a few (both windows at once, selectPolicy Min and"
+    " Disabled upward) are worked by hand from the same rules. The arithmetic is the simulator's own, called compiled.",
 )
 # What the controller's own tests are run with.
 TEST_INITIALIZATION_S, TEST_READINESS_DELAY_S = 120.0, 10.0
