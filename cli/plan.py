@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from cli.plan_autoscaling import autoscaling
 from cli.plan_serving import serving
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -14,5 +15,5 @@ def plan() -> None:
     """Choose the cheapest deployment that keeps the SLO."""
 
 
-for command in (serving,):
+for command in (serving, autoscaling):
     app.command()(command)

@@ -89,7 +89,7 @@ class Trigger(Spec):
 
 
 class ScheduleWindow(Spec):
-    """At least so many replicas from one time to another; times as minute and hour of cron, in a time zone."""
+    """At least so many replicas from one time of day (HH:MM) to another, which may lie after midnight."""
 
     start: str
     end: str
@@ -106,6 +106,8 @@ class Forecasting(Spec):
     lead_s: NonNegative
     late_share: Share  # planned share of requests above the bound
     seasons: Count = 7
+    head_room: Positive = 1.0  # replicas are multiplied by it, for the loss of a zone
+    spare_replicas: int = Field(default=0, ge=0)  # on top, for the loss of a replica
 
 
 class Horizon(Spec):

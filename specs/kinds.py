@@ -23,6 +23,7 @@ PROFILE_KINDS: dict[str, str] = {
 """Each kind of profile and the module of its model."""
 
 PLAN_KINDS: dict[str, str] = {
+    "AutoscalingPlan": "specs.autoscaling",
     "ServingPlan": "specs.plan",
 }
 """Each kind of plan and the module of its model."""

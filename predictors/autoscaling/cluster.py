@@ -53,7 +53,7 @@ def between(table: FloatArray, rho: float) -> float:
 
 @inner
 def surviving(ready: int, lost: int, zones: int) -> int:
-    """Replicas that serve once the failure that must be survived has happened."""
+    """Replicas that are left at the moment of the failure that must be survived."""
     left = ready - lost
     if zones > 1:
         left -= -(-ready // zones)
@@ -117,7 +117,7 @@ def serves(world: World, s: int, tick: int) -> None:
     """Serve one tick's arrivals: a fluid backlog over a queue in equilibrium, and what that leaves above the bound."""
     service, state = world.services[s], world.state[s]
     arrivals = world.arrivals[s, tick]
-    serving = surviving(state.ready, service.lost, service.zones)
+    serving = state.ready
     capacity = serving * service.per_s
     before = state.backlog
     served = min(before + arrivals, capacity * service.tick_s)
@@ -132,7 +132,21 @@ def serves(world: World, s: int, tick: int) -> None:
         waited = 0.5 * (before + state.backlog) / capacity
         slack = 1.0 - waited / service.bound_s
         late = late_share(world.tails[service.table], row, rho, slack)
+    if service.lost > 0 or service.zones > 1:
+        left = surviving(serving, service.lost, service.zones)
+        state.violated_after += arrivals * max(late, late_alone(world, s, left, arrivals / service.tick_s))
     counts(world, s, tick, arrivals, late, serving, rho, row)
+
+
+@inner
+def late_alone(world: World, s: int, replicas: int, rate: float) -> float:
+    """Share above the bound in equilibrium with so many replicas; all where they cannot keep up."""
+    service = world.services[s]
+    capacity = replicas * service.per_s
+    if rate >= capacity:
+        return 1.0 if rate > 0.0 else 0.0
+    row = world.row_of[min(replicas, len(world.row_of) - 1)]
+    return late_share(world.tails[service.table], row, rate / capacity, 1.0)
 
 
 @inner

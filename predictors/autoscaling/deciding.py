@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 from predictors.autoscaling import hpa
-from predictors.autoscaling.cluster import late_share, windowed, within
+from predictors.autoscaling.cluster import late_share, surviving, windowed, within
 from predictors.autoscaling.state import (
     AVERAGE,
     CPU,
     HIDDEN,
+    HIGHEST_RHO,
     INPUTS,
     MILLI,
     POD_AVERAGE,
@@ -98,7 +99,8 @@ def rate_limited(world: World, s: int, tick: int, current: int, desired: int) ->
 @inner
 def policy_limit(world: World, s: int, tick: int, current: int, down: int, i: int) -> int:
     """The limit of one policy: from the replicas at the start of its period."""
-    ticks, value = world.rule_ticks[s, down, i], world.rule_values[s, down, i]
+    ticks: int = world.rule_ticks[s, down, i]
+    value: float = world.rule_values[s, down, i]
     change = world.change[s]
     start = current - within(change, tick, ticks, True) + within(change, tick, ticks, False)
     if world.rule_types[s, down, i] == hpa.PODS:
@@ -143,15 +145,26 @@ def forecast(world: World, s: int, tick: int, ahead: int, scale: float) -> float
 def stage_cost(world: World, s: int, replicas: int, rate: float, hours: float) -> float:
     """Replica-hours of one stage, and what its requests above the bound are worth, by the queueing model."""
     service, policy = world.services[s], world.policies[s]
-    capacity = replicas * service.per_s
+    serving = surviving(replicas, service.lost, service.zones)
+    capacity = serving * service.per_s
     late = 1.0
-    if rate < HIGHEST * capacity:
-        row = world.row_of[min(replicas, len(world.row_of) - 1)]
+    if rate < HIGHEST_RHO * capacity:
+        row = world.row_of[min(serving, len(world.row_of) - 1)]
         late = late_share(world.tails[service.table], row, rate / capacity, 1.0)
     return float(replicas * hours + policy.violation_cost * rate * hours * late)
 
 
-HIGHEST = 0.98
+@inner
+def highest_worth(world: World, s: int, tick: int, current: int, scale: float) -> int:
+    """A number of replicas beyond which none is late at any rate of the horizon, so that more only cost."""
+    service, policy = world.services[s], world.policies[s]
+    rate = 0.0
+    for stage in range(policy.horizon_stages):
+        rate = max(rate, forecast(world, s, tick, stage * policy.stage_ticks, scale))
+    busy = math.ceil(1.5 * rate / service.per_s) + 4 + service.lost
+    if service.zones > 1:
+        busy += busy // (service.zones - 1) + 1
+    return int(min(max(busy, current, policy.least), policy.most))
 
 
 @inner
@@ -162,15 +175,16 @@ def horizon(world: World, s: int, tick: int, current: int) -> int:
     could take effect bound how far the number may fall.
     """
     service, policy = world.services[s], world.policies[s]
-    most, values = policy.most, world.values
+    values = world.values
     hours = policy.stage_ticks * service.tick_s / 3600.0
     scale = level(world, s, tick)
+    most = highest_worth(world, s, tick, current, scale)
     for n in range(policy.least, most + 1):
         values[0, n] = 0.0
     blind = -(-service.warm_ticks // policy.stage_ticks)
     for stage in range(policy.horizon_stages - 1, blind - 1, -1):
         rate = forecast(world, s, tick, stage * policy.stage_ticks, scale)
-        back_up(world, s, rate, hours)
+        back_up(world, s, most, rate, hours)
     best = cheapest(values, policy.least, most, current, policy.switch)
     for stage in range(blind):
         rate = forecast(world, s, tick, stage * policy.stage_ticks, scale)
@@ -180,18 +194,18 @@ def horizon(world: World, s: int, tick: int, current: int) -> int:
 
 
 @inner
-def back_up(world: World, s: int, rate: float, hours: float) -> None:
+def back_up(world: World, s: int, most: int, rate: float, hours: float) -> None:
     """One stage of the recursion, in place: values[0] becomes that of the stage before."""
     policy, values = world.policies[s], world.values
     low = math.inf
-    for n in range(policy.least, policy.most + 1):
+    for n in range(policy.least, most + 1):
         low = min(low, values[0, n])
         values[1, n] = low
     rising = math.inf
-    for n in range(policy.most, policy.least - 1, -1):
+    for n in range(most, policy.least - 1, -1):
         rising = min(rising + policy.switch, values[0, n])
         values[2, n] = min(values[1, n], rising)
-    for n in range(policy.least, policy.most + 1):
+    for n in range(policy.least, most + 1):
         values[0, n] = values[2, n] + stage_cost(world, s, n, rate, hours)
 
 

@@ -31,7 +31,7 @@ class Scaled:
     """One service under one policy. Arrays [ticks]: requests in each tick; replicas that a schedule or a forecast asks
     for; the forecast of the rate at its quantile and its median, per second.
 
-    ``lost`` replicas and, above 1, one of ``zones`` are gone all the time: what the service must survive.
+    The loss of ``lost`` replicas or, above 1, of one of ``zones`` must be survived: what is late then is counted too.
     """
 
     capacity: Capacity
@@ -55,6 +55,7 @@ class Trace:
     late: SingleArray
     requests: float
     violated: float
+    violated_after: float
     replica_hours: float
     node_hours: float
     changes: int
@@ -66,6 +67,11 @@ class Trace:
     def violations(self) -> float:
         """Share of the requests above the bound."""
         return self.violated / self.requests if self.requests > 0 else 0.0
+
+    @property
+    def violations_after_loss(self) -> float:
+        """The same if the failure that must be survived happened at any moment, before anything replaces it."""
+        return self.violated_after / self.requests if self.requests > 0 else 0.0
 
 
 def simulate(services: tuple[Scaled, ...], scaling: ScalingSpec, *, seed: int = 0) -> tuple[Trace, ...]:
@@ -215,7 +221,8 @@ def _collect(world: World, s: int, tick_s: float) -> Trace:
     now = world.state[s]
     return Trace(
         ready=world.ready[s], total=world.total[s], late=world.late[s], requests=float(now["requests"]),
-        violated=float(now["violated"]), replica_hours=float(now["replica_s"]) / 3600.0,
+        violated=float(now["violated"]), violated_after=float(now["violated_after"]),
+        replica_hours=float(now["replica_s"]) / 3600.0,
         node_hours=float(now["node_s"]) / 3600.0, changes=int(now["changes"]), reversals=int(now["reversals"]),
         longest_breach_s=float(now["recovery_s"]), hours=world.arrivals.shape[1] * tick_s / 3600.0,
     )  # fmt: skip

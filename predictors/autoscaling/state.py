@@ -49,7 +49,8 @@ SERVICE = _layout(
 )
 """One service. ``per_s``: requests per second that one replica sustains; ``busy_share``: CPU of its request that a
 replica uses at that rate; ``warm_ticks``: from the decision to the first served request on a node that has the image,
-``cold_ticks``: on a new node; ``lost``: replicas, and ``zones`` > 1: one zone's share, that are taken away."""
+``cold_ticks``: on a new node; ``lost``: replicas, and ``zones`` > 1: one zone's share, whose loss must be survived at
+any moment."""
 
 POLICY = _layout(
     "mode least most triggers sync_ticks up_ticks down_ticks up_select down_select up_policies down_policies "
@@ -60,7 +61,7 @@ POLICY = _layout(
 
 STATE = _layout(
     "ready starting nodes node_idle quiet known changes reversals direction step_at recovering given",
-    "backlog replica_s node_s requests violated lost_requests slow_s recovery_s breach_s",
+    "backlog replica_s node_s requests violated violated_after lost_requests slow_s recovery_s breach_s",
 )
 """One service as it stands, and what was counted so far. ``backlog``: requests waiting beyond the queue's own."""
 
