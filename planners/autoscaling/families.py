@@ -79,7 +79,10 @@ def floors(load: ScaledLoad, view: View, scaling: ScalingSpec, train: int, most:
 
 
 def _static(load: ScaledLoad, view: View, scaling: ScalingSpec, train: int, most: int) -> Iterator[PolicySpec]:
-    for replicas in range(lowest(scaling), most + 1):
+    rates = view.rate_per_s[:train]
+    around = np.array([float(rates.mean()), float(rates.max())])
+    first, last = (int(n) for n in replicas_needed(load.capacity, around, load.late_share, most))
+    for replicas in range(max(first, lowest(scaling)), min(last + spare(last, scaling) + 1, most) + 1):
         yield static(replicas)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ SCALING = ScalingSpec(start_up=StartUp(schedule_s=0, image_s=15, weights_s=15, w
 DAY = 5760  # ticks
 
 
-def hpa(target: float = 60.0, **fields: object) -> PolicySpec:
+def hpa(target: float = 60.0, **fields: Any) -> PolicySpec:
     return PolicySpec(
         kind="hpa",
         min_replicas=2,
@@ -51,7 +52,7 @@ def hpa(target: float = 60.0, **fields: object) -> PolicySpec:
     )
 
 
-def run(policy: PolicySpec, rate: np.ndarray, scaling: ScalingSpec = SCALING, **fields: object) -> Trace:  # type: ignore[type-arg]
+def run(policy: PolicySpec, rate: Any, scaling: ScalingSpec = SCALING, **fields: Any) -> Trace:
     one = Scaled(capacity=CAPACITY, policy=policy, arrivals=np.asarray(rate) * scaling.tick_s, **fields)
     return simulate((one,), scaling)[0]
 
