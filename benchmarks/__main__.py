@@ -26,6 +26,7 @@ NAMES = (
     "layer-sum",
     "hpa",
     "week",
+    "captain",
 )
 RESULTS = Path(__file__).parent / "results"
 
