@@ -1,7 +1,7 @@
 """Autothrottle's captain: a vertical autoscaler that steers the share of throttled CFS periods to a target.
 
-After `worker-daemon.py` of microsoft/autothrottle [code], NSDI 2024; the loop around it, a container whose backlog waits
-for the next period, is ours.
+After `worker-daemon.py` of microsoft/autothrottle [code], NSDI 2024; the loop around it, a container whose backlog
+waits for the next period, is ours.
 """
 
 from __future__ import annotations
@@ -36,6 +36,15 @@ def run_captain(demand_cores: FloatArray, target: float, *, first_cores: float =
 
 
 @inner
+def highest(values: FloatArray) -> float:
+    """The largest value."""
+    most = values[0]
+    for value in values:
+        most = max(most, value)
+    return float(most)
+
+
+@inner
 def deviation(values: FloatArray) -> float:
     """Sample standard deviation."""
     mean, total = 0.0, 0.0
@@ -61,6 +70,8 @@ def _captain(demand: FloatArray, target: float, first: float, used: FloatArray) 
         limits += limit
         uses += use
         most = max(most, backlog)
+        if i == 0:
+            continue  # the daemon's first look only remembers the counters
         used[i % len(used)] = use
         count += over
         since += 1
@@ -77,7 +88,7 @@ def _captain(demand: FloatArray, target: float, first: float, used: FloatArray) 
         if rate > BURST * target:
             limit *= 1.0 + rate - BURST * target
         else:
-            enough = used.max() + deviation(used) * margin
+            enough = highest(used) + deviation(used) * margin
             if enough <= SHRINKS_BELOW * limit:
                 limit, shrunk = max(SMALLEST_SHARE * limit, enough), True
         limit = max(LEAST_CORES, limit)
