@@ -27,6 +27,7 @@ NAMES = (
     "hpa",
     "week",
     "captain",
+    "aibrix",
 )
 RESULTS = Path(__file__).parent / "results"
 
