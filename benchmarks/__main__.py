@@ -28,6 +28,7 @@ NAMES = (
     "week",
     "captain",
     "aibrix",
+    "scalers",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -20,8 +20,8 @@ RECONCILE_S, MOST_RUNNING = 10.0, 8
 
 
 Samples = list[tuple[float, float]]
-"""Times and sums of the KV use over all pods. The controller of these runs keeps none while a pod does not answer, as one
-that is loading does not [code: `GetMetricsFromPods` fails as a whole]."""
+"""Times and sums of the KV use over all pods. The controller of these runs keeps none while a pod does not answer, as
+one that is loading does not [code: `GetMetricsFromPods` fails as a whole]."""
 Decide = Callable[[float, int, Samples], int | None]
 
 

@@ -100,7 +100,7 @@ def _service(
     rate = entering * visited
     capacity = service_capacity(
         workers=one.workers, service_s=one.service_s, fixed_s=one.fixed_s, bound_s=bound_s,
-        most=scaling.quota or largest(rate, one.workers / one.service_s), busy_share=one.cpu_share,
+        most=max(scaling.quota or 0, largest(rate, one.workers / one.service_s)), busy_share=one.cpu_share,
         basis="measured" if service.profile else "assumed", source=one.source,
     )  # fmt: skip
     price = service.usd_per_replica_hour
@@ -159,7 +159,7 @@ def language_model(
     profile = step_profile(spec.profile, base) if spec.profile else profile_for(model, device, spec)
     one = compile_deployment(model, device, spec.model_copy(update={"replicas": 1}), profile=profile)
     bounds, bound_s, late, slo = model_bounds(workload.slo, asked.scaling)
-    most = asked.scaling.quota or LARGEST
+    most = max(asked.scaling.quota or 0, LARGEST)
     capacity = engine_capacity(
         one.pools[0], lengths_of(workload, folder), bounds, bound_s=bound_s, most=most,
         basis=one.step_times[0].evidence[0].basis, source=one.step_times[0].evidence[0].source,

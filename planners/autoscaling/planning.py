@@ -13,6 +13,7 @@ import numpy as np
 from planners.autoscaling.capacities import services_of
 from planners.autoscaling.choosing import axes, choose, label, on_front, verdict
 from planners.autoscaling.families import candidates, spare
+from planners.autoscaling.learning import learn
 from planners.autoscaling.question import (
     TRAIN_SHARE,
     Asked,
@@ -22,6 +23,7 @@ from planners.autoscaling.question import (
     even_ticks,
     read,
 )
+from planners.autoscaling.reinforcing import available, require
 from planners.autoscaling.report import Tried, abstained, over_quota, report
 from planners.autoscaling.scoring import Stretch, score, tune
 from predictors.autoscaling.capacity import replicas_needed
@@ -53,6 +55,8 @@ def plan(
     """
     started = time.process_time()
     progress = on_progress or (lambda done, total, what: None)
+    if policy in ("td3", "ga-rl"):
+        require()
     asked = read(document, load, scaling)
     rate, step_s, notes = even_ticks(asked.series, asked.scaling.tick_s)
     try:
@@ -121,7 +125,7 @@ def try_service(
         )
     for kind in ASKED[policy]:
         on_step(f"{load.name}: {kind}")
-        found, note = _tuned(kind, load, view, train, training, policy)
+        found, note = _tuned(kind, load, view, train, training, policy, on_step)
         notes += [note] if note else []
         if found is not None:
             methods.append(_method(label(found), load, train, test, found))
@@ -139,13 +143,21 @@ def try_service(
 
 
 def _tuned(
-    kind: PolicyKind, load: ScaledLoad, view: View, train: Stretch, training: Path | None, policy: Asking
+    kind: PolicyKind,
+    load: ScaledLoad,
+    view: View,
+    train: Stretch,
+    training: Path | None,
+    policy: Asking,
+    on_step: Callable[[str], None],
 ) -> tuple[PolicySpec | None, str | None]:
     """The tuned policy of one kind, or why there is none."""
-    if kind in SIMPLE:
-        found = tune(train, candidates(kind, load, view, train.scaling, train.last))
-        return found, None if found else f"{load.name}: {kind} needs a season, and two of them in the load"
-    return None, None
+    if kind == "td3" or kind == "ga-rl":
+        if policy == "all" and not available():
+            return None, f"{kind} was left out: the extra `torch` is not installed"
+        return learn(kind, train, training, train.seed, on_step), None
+    found = tune(train, candidates(kind, load, view, train.scaling, train.last))
+    return found, None if found else f"{load.name}: {kind} needs a season, and two of them in the load"
 
 
 def _method(name: str, load: ScaledLoad, train: Stretch, test: Stretch, policy: PolicySpec) -> Method:

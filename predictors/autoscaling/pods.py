@@ -26,7 +26,11 @@ NONE = -1
 @dataclass(frozen=True, kw_only=True)
 class PodModel:
     """One pod. A decode step of n requests over c tokens of context lasts ``base_s + per_request_s·n + per_token_s·c``,
-    a prefill ``prefill_base_s + prefill_token_s · tokens``. ``timeout_s``: when clients give up."""
+    a prefill ``prefill_base_s + prefill_token_s · tokens``. ``timeout_s``: when clients give up.
+
+    A pod on which more than ``restart_queue`` requests wait no longer answers its health check and is restarted: it
+    loses them all, fails what it is sent for ``unlisted_s``, until the router knows, and serves after ``restart_s``.
+    """
 
     base_s: float
     per_request_s: float
@@ -38,6 +42,9 @@ class PodModel:
     prefill_tokens: int = 4096
     timeout_s: float = 120.0
     router: int = RANDOM
+    restart_queue: float = math.inf
+    restart_s: float = 60.0
+    unlisted_s: float = 15.0
 
 
 class Fleet(NamedTuple):
@@ -53,6 +60,7 @@ class Fleet(NamedTuple):
     draws: FloatArray
     ready_s: FloatArray  # when the pod serves; infinite: it is not there
     stop_s: FloatArray  # when it is taken away
+    listed_s: FloatArray  # until when a pod that was restarted is still sent requests
     step_end_s: FloatArray
     prefilling: IntArray  # whether the step under way is a prefill: how many of the last running requests it is of
     running: IntArray
@@ -70,12 +78,14 @@ def fleet(model: PodModel, arrival_s: FloatArray, prompt: IntArray, output: IntA
     n = len(arrival_s)
     rates = np.array(
         [model.base_s, model.per_request_s, model.per_token_s, model.prefill_base_s, model.prefill_token_s,
-         model.kv_tokens, model.max_num_seqs, model.prefill_tokens, model.timeout_s, model.router], dtype=np.float64,
+         model.kv_tokens, model.max_num_seqs, model.prefill_tokens, model.timeout_s, model.router,
+         model.restart_queue, model.restart_s, model.unlisted_s], dtype=np.float64,
     )  # fmt: skip
     return Fleet(
         arrival_s=arrival_s, prompt=prompt, output=output, status=np.full(n, UNSEEN), emitted=_none(n) + 1,
         finish_s=np.full(n, np.nan), next_of=_none(n), draws=np.random.default_rng(seed).random(n),
-        ready_s=np.full(pods, np.inf), stop_s=np.full(pods, np.inf), step_end_s=np.full(pods, np.inf),
+        ready_s=np.full(pods, np.inf), stop_s=np.full(pods, np.inf), listed_s=np.zeros(pods),
+        step_end_s=np.full(pods, np.inf),
         prefilling=np.zeros(pods, dtype=np.int64), running=np.zeros((pods, model.max_num_seqs), dtype=np.int64),
         busy=np.zeros(pods, dtype=np.int64), head=_none(pods), tail=_none(pods),
         queued=np.zeros(pods, dtype=np.int64), held=np.zeros(pods, dtype=np.int64),
@@ -118,13 +128,13 @@ def arrive(world: Fleet, i: int, now: float) -> None:
     """Route one request to a pod that serves; where there is none it fails."""
     serving = 0
     for p in range(len(world.ready_s)):
-        serving += world.ready_s[p] <= now
+        serving += listed(world, p, now)
     if serving == 0:
         world.status[i] = FAILED
         return
     pick, chosen, least = int(world.draws[i] * serving), NONE, 1 << 60
     for p in range(len(world.ready_s)):
-        if world.ready_s[p] > now:
+        if not listed(world, p, now):
             continue
         if world.rates[9] == LEAST:
             load = world.queued[p] + world.busy[p]
@@ -134,8 +144,14 @@ def arrive(world: Fleet, i: int, now: float) -> None:
             chosen = p
             break
         pick -= 1
+    if world.ready_s[chosen] > now:
+        world.status[i] = FAILED
+        return
     world.status[i] = WAITING
     push(world, chosen, i)
+    if world.queued[chosen] > world.rates[10]:
+        restart(world, chosen, now)
+        return
     if world.step_end_s[chosen] == math.inf:
         begin_step(world, chosen, now)
 
@@ -164,6 +180,21 @@ def pop(world: Fleet, p: int) -> int:
 
 
 @inner
+def listed(world: Fleet, p: int, now: float) -> bool:
+    """Whether the router sends requests to the pod."""
+    return bool(world.ready_s[p] <= now or now < world.listed_s[p])
+
+
+@inner
+def restart(world: Fleet, p: int, now: float) -> None:
+    """A pod that no longer answers its health check loses everything and starts again."""
+    stop = world.stop_s[p]
+    take_away(world, p)
+    world.ready_s[p], world.stop_s[p] = now + world.rates[11], stop
+    world.listed_s[p] = now + world.rates[12]
+
+
+@inner
 def take_away(world: Fleet, p: int) -> None:
     """A pod ends: whatever it was doing fails."""
     for k in range(world.busy[p]):
@@ -172,6 +203,7 @@ def take_away(world: Fleet, p: int) -> None:
         world.status[pop(world, p)] = FAILED
     world.busy[p], world.held[p], world.prefilling[p] = 0, 0, 0
     world.ready_s[p], world.stop_s[p], world.step_end_s[p] = math.inf, math.inf, math.inf
+    world.listed_s[p] = 0.0
 
 
 @inner
