@@ -79,6 +79,7 @@ def settings(policy: PolicySpec) -> str:
     parts = [policy.kind, bounds]
     parts += [f"{one.metric} {one.target:g}{' %' if one.metric == 'cpu' else ''}" for one in policy.triggers]
     parts += [f"{one.start}–{one.end} ≥ {one.replicas}" for one in policy.schedule]
+    parts += ["optional work left out while replicas are short"] if policy.brownout else []
     if policy.forecast is not None and policy.kind in ("predictive", "mpc"):
         parts.append(f"{policy.forecast.quantile:.0%} quantile of the season")
     if policy.horizon is not None:
@@ -108,12 +109,13 @@ def _method(one: Method, width: int, *, priced: bool, lost: bool) -> Iterator[st
     text += f"{score.usd:>8.4g}" if score.usd is not None else (f"{'–':>8}" if priced else "")
     recovers = "> 1 h" if score.recovers_s is None else f"{score.recovers_s:.0f} s"
     text += f"{recovers:>12}{score.reversals_per_hour:>8.2f}"
+    verdict = one.verdict + (f" ({score.dimmed:.1%} dimmed)" if score.dimmed > 0 else "")
     mark = "←" if one.verdict == "recommended" else ("◦" if one.pareto else " ")
-    if len(text) + len(one.verdict) + 3 <= width:
-        yield f"{text} {mark} {one.verdict}"
+    if len(text) + len(verdict) + 3 <= width:
+        yield f"{text} {mark} {verdict}"
     else:
         yield text
-        yield from _wrapped(f"{'':20}{mark} ", one.verdict, width)
+        yield from _wrapped(f"{'':20}{mark} ", verdict, width)
 
 
 def _share(value: float) -> str:

@@ -53,6 +53,14 @@ class Prices(Spec):
     losses_per_hour: NonNegative = 0.05
 
 
+class Brownout(Spec):
+    """Work that can be left out of an answer while replicas are short: the share of a request's time that it takes, and
+    the largest share of requests that may be answered without it."""
+
+    work_share: Share
+    most_dimmed: Share = 0.05
+
+
 class ScalingRule(Spec):
     """At most so many pods, or so many percent, per period."""
 
@@ -132,6 +140,7 @@ class PolicySpec(Spec):
     cooldown_s: NonNegative = 300.0
     activation_per_s: NonNegative = 0.0
     max_step: Count | None = None
+    brownout: bool = False  # leave optional work out while replicas are short
     schedule: tuple[ScheduleWindow, ...] = ()
     forecast: Forecasting | None = None
     horizon: Horizon | None = None
@@ -171,6 +180,7 @@ class ScalingSpec(Spec):
     max_step: Count | None = None  # replicas that may come or go at once
     patience_s: Positive = 60.0
     allow_zero: bool = False
+    brownout: Brownout | None = None
     attainment: Share | None = None  # else the SLO's, else 0.99
     current: PolicySpec | None = None  # what runs today
     services: tuple[ServiceCapacity, ...] = ()
@@ -189,6 +199,8 @@ class Score(Spec):
 
     violations: Share  # share of requests above the bound
     violations_after_loss: Share | None = None  # the same with a replica or a zone gone
+    dimmed: Share = 0.0  # share of requests answered without their optional work
+    over_dimmed: bool = False  # more of them than the Scaling document allows
     replica_hours: NonNegative
     node_hours: NonNegative | None = None
     gpu_hours: NonNegative | None = None

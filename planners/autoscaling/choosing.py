@@ -34,6 +34,8 @@ def axes(policy: PolicySpec, *, llm: bool) -> Axes:
 
 def label(policy: PolicySpec) -> str:
     """What a policy is called in the table."""
+    if policy.brownout:
+        return f"{policy.kind} + brownout"
     if policy.kind == "keda":
         return "keda + schedule" if policy.schedule else "keda"
     if policy.kind == "predictive" and policy.triggers:
@@ -43,7 +45,7 @@ def label(policy: PolicySpec) -> str:
 
 def breaks(score: Score, allowed: float) -> bool:
     """Whether the promise is broken, with the failure there that must be survived."""
-    return score.violations > allowed or (score.violations_after_loss or 0.0) > allowed
+    return score.over_dimmed or score.violations > allowed or (score.violations_after_loss or 0.0) > allowed
 
 
 def cost(score: Score) -> float:

@@ -71,6 +71,11 @@ def lowest(scaling: ScalingSpec) -> int:
     return 1 + spare(1, scaling)
 
 
+def with_brownout(policies: list[PolicySpec]) -> list[PolicySpec]:
+    """The same policies, which also leave optional work out while replicas are short."""
+    return [policy.model_copy(update={"brownout": True}) for policy in policies]
+
+
 def floors(load: ScaledLoad, view: View, scaling: ScalingSpec, train: int, most: int) -> list[int]:
     """Minima worth trying: the lowest, and what the quietest quarter and half of the time need."""
     rates = np.quantile(coarse(view.rate_per_s[:train], max(round(60.0 / view.tick_s), 1)), (0.25, 0.5))

@@ -12,7 +12,7 @@ import numpy as np
 
 from planners.autoscaling.capacities import services_of
 from planners.autoscaling.choosing import axes, choose, label, on_front, verdict
-from planners.autoscaling.families import candidates, spare
+from planners.autoscaling.families import candidates, spare, with_brownout
 from planners.autoscaling.learning import learn
 from planners.autoscaling.question import (
     TRAIN_SHARE,
@@ -129,6 +129,9 @@ def try_service(
         notes += [note] if note else []
         if found is not None:
             methods.append(_method(label(found), load, train, test, found))
+        if kind == "keda" and question.scaling.brownout is not None:
+            dimming = tune(train, with_brownout(candidates(kind, load, view, question.scaling, question.split)))
+            methods += [_method(label(dimming), load, train, test, dimming)] if dimming else []
     best = choose(methods, load.late_share)
     front = on_front(methods)
     told = tuple(

@@ -68,7 +68,11 @@ def tune(stretch: Stretch, policies: list[PolicySpec]) -> PolicySpec | None:
         return None
     traces = run(stretch, policies)
     late = [max(trace.violations, trace.violations_after_loss) for trace in traces]
-    keeping = [i for i, share in enumerate(late) if share <= stretch.load.late_share]
+    most_dimmed = stretch.scaling.brownout.most_dimmed if stretch.scaling.brownout else 1.0
+    keeping = [
+        i for i, share in enumerate(late)
+        if share <= stretch.load.late_share and traces[i].dimmed_share <= most_dimmed
+    ]  # fmt: skip
     if keeping:
         return policies[min(keeping, key=lambda i: (traces[i].replica_hours, late[i], i))]
     return policies[min(range(len(policies)), key=lambda i: (late[i], traces[i].replica_hours, i))]
@@ -80,8 +84,10 @@ def score(stretch: Stretch, policy: PolicySpec) -> tuple[Score, Trace]:
     after = trace.violations_after_loss if stretch.scaling.survive != "nothing" else None
     load, hours = stretch.load, trace.hours
     price = price_of(load, stretch.scaling)
+    most_dimmed = stretch.scaling.brownout.most_dimmed if stretch.scaling.brownout else 1.0
     found = Score(
-        violations=trace.violations, violations_after_loss=after, replica_hours=trace.replica_hours,
+        violations=trace.violations, violations_after_loss=after, dimmed=trace.dimmed_share,
+        over_dimmed=trace.dimmed_share > most_dimmed, replica_hours=trace.replica_hours,
         node_hours=trace.node_hours if stretch.scaling.nodes else None,
         gpu_hours=trace.replica_hours * load.gpus if load.gpus else None,
         usd=trace.replica_hours * price if price is not None else None, changes_per_hour=trace.changes / hours,

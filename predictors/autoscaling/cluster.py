@@ -22,6 +22,8 @@ from predictors.autoscaling.state import (
 )
 from predictors.serving.compiled import entry, inner
 
+DIM_ABOVE = 0.9
+"""Use of capacity from which brownout leaves optional work out, for a whole tick (ours; Klein et al. steer a share)."""
 BREACH = 0.05
 """Share of a tick's requests above the bound from which the service counts as breached (for the time to recover)."""
 
@@ -120,6 +122,9 @@ def serves(world: World, s: int, tick: int) -> None:
     serving = state.ready
     capacity = serving * service.per_s
     before = state.backlog
+    if world.policies[s].brownout and before + arrivals > DIM_ABOVE * capacity * service.tick_s:
+        capacity /= 1.0 - service.dim_share
+        state.dimmed += arrivals
     served = min(before + arrivals, capacity * service.tick_s)
     after = before + arrivals - served
     most = max(capacity, arrivals / service.tick_s) * service.patience_s

@@ -62,11 +62,17 @@ class Trace:
     reversals: int
     longest_breach_s: float
     hours: float
+    dimmed: float = 0.0
 
     @property
     def violations(self) -> float:
         """Share of the requests above the bound."""
         return self.violated / self.requests if self.requests > 0 else 0.0
+
+    @property
+    def dimmed_share(self) -> float:
+        """Share of the requests that were answered without their optional work."""
+        return self.dimmed / self.requests if self.requests > 0 else 0.0
 
     @property
     def violations_after_loss(self) -> float:
@@ -155,12 +161,14 @@ def _service(record: Any, one: Scaled, scaling: ScalingSpec, table: int) -> None
     record["per_s"], record["bound_s"] = one.capacity.per_s, one.capacity.bound_s
     record["busy_share"], record["patience_s"] = one.capacity.busy_share, scaling.patience_s
     record["tick_s"] = tick_s
+    record["dim_share"] = scaling.brownout.work_share if scaling.brownout else 0.0
     record["loss_per_tick"] = 1.0 - math.exp(-one.losses_per_hour * tick_s / 3600.0)
 
 
 def _policy(record: Any, one: Scaled, scaling: ScalingSpec, warm_ticks: int) -> None:
     policy, tick_s = one.policy, scaling.tick_s
     record["mode"] = MODES.get(policy.kind, state.REACTIVE)
+    record["brownout"] = policy.brownout and scaling.brownout is not None
     record["least"], record["most"] = policy.min_replicas, policy.max_replicas
     record["triggers"], record["planned"] = len(policy.triggers), one.planned is not None
     record["sync_ticks"] = max(_ticks(policy.sync_s, tick_s), 1)
@@ -224,7 +232,8 @@ def _collect(world: World, s: int, tick_s: float) -> Trace:
         violated=float(now["violated"]), violated_after=float(now["violated_after"]),
         replica_hours=float(now["replica_s"]) / 3600.0,
         node_hours=float(now["node_s"]) / 3600.0, changes=int(now["changes"]), reversals=int(now["reversals"]),
-        longest_breach_s=float(now["recovery_s"]), hours=world.arrivals.shape[1] * tick_s / 3600.0,
+        longest_breach_s=float(now["recovery_s"]), dimmed=float(now["dimmed"]),
+        hours=world.arrivals.shape[1] * tick_s / 3600.0,
     )  # fmt: skip
 
 

@@ -45,15 +45,15 @@ def _layout(integers: str, floats: str = "") -> np.dtype[Any]:
 
 SERVICE = _layout(
     "table warm_ticks cold_ticks delay_ticks window_ticks node_replicas node_idle_ticks zones lost",
-    "per_s busy_share bound_s patience_s loss_per_tick tick_s",
+    "per_s busy_share bound_s patience_s dim_share loss_per_tick tick_s",
 )
 """One service. ``per_s``: requests per second that one replica sustains; ``busy_share``: CPU of its request that a
 replica uses at that rate; ``warm_ticks``: from the decision to the first served request on a node that has the image,
 ``cold_ticks``: on a new node; ``lost``: replicas, and ``zones`` > 1: one zone's share, whose loss must be survived at
-any moment."""
+any moment; ``dim_share``: of a request's time, that brownout leaves out."""
 
 POLICY = _layout(
-    "mode least most triggers sync_ticks up_ticks down_ticks up_select down_select up_policies down_policies "
+    "mode least most brownout triggers sync_ticks up_ticks down_ticks up_select down_select up_policies down_policies "
     "cooldown_ticks max_step horizon_stages stage_ticks lead_ticks planned",
     "up_tolerance down_tolerance activation switch violation_cost level_low level_high",
 )
@@ -61,7 +61,7 @@ POLICY = _layout(
 
 STATE = _layout(
     "ready starting nodes node_idle quiet known changes reversals direction step_at recovering given",
-    "backlog replica_s node_s requests violated violated_after lost_requests slow_s recovery_s breach_s",
+    "backlog replica_s node_s requests violated violated_after dimmed lost_requests slow_s recovery_s breach_s",
 )
 """One service as it stands, and what was counted so far. ``backlog``: requests waiting beyond the queue's own."""
 

@@ -30,7 +30,7 @@ def stretch() -> Stretch:
 
 
 def method(kind: str, late: float, hours: float) -> Method:
-    policy = PolicySpec(kind=kind, min_replicas=1, max_replicas=5)  # type: ignore[arg-type]
+    policy = PolicySpec(kind=kind, min_replicas=1, max_replicas=5)
     score = Score(violations=late, replica_hours=hours, changes_per_hour=0, reversals_per_hour=0, recovers_s=0)
     axes = Axes(infrastructure="", architecture="", scaling="", objective="", behaviour="")
     return Method(name=kind, service="web", policy=policy, score=score, axes=axes)

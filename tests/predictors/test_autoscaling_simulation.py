@@ -27,6 +27,7 @@ from predictors.autoscaling.simulation import Scaled, Trace, simulate, static, t
 from solvers import queues
 from specs.autoscaling import (
     DOWN,
+    Brownout,
     Forecasting,
     Horizon,
     Nodes,
@@ -162,6 +163,18 @@ def test_losing_one_is_counted_where_it_must_be_survived() -> None:
     assert tight.violations < 0.05
     assert tight.violations_after_loss == 1.0
     assert run(static(2), np.full(100, 130.0)).violated_after == 0.0
+
+
+def test_brownout_carries_a_burst_that_scaling_is_too_late_for() -> None:
+    dimming = SCALING.model_copy(update={"brownout": Brownout(work_share=0.4)})
+    rate = np.full(400, 130.0)
+    rate[200:204] = 215.0
+    plain, dimmed = (static(2).model_copy(update={"brownout": on}) for on in (False, True))
+    before, after = run(plain, rate, dimming), run(dimmed, rate, dimming)
+    assert after.violations < 0.5 * before.violations
+    assert 0.0 < after.dimmed_share < 0.1
+    assert before.dimmed == 0.0
+    assert run(dimmed, rate).dimmed == 0.0
 
 
 def horizon_world(rates: list[float], current: int, cost: float) -> int:
