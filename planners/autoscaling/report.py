@@ -223,6 +223,10 @@ def _evidence(question: Question, tried: list[Tried]) -> tuple[Evidence, ...]:
     source = "defaults; no Scaling document was given" if assumed else "the Scaling document"
     found.append(Evidence(quantity="start-up and metrics delay", basis="assumed", source=source))
     price = question.scaling.prices.on_demand
+    if price is None and any(one.load.usd_per_hour is not None for one in tried):
+        found.append(
+            Evidence(quantity="price on demand", basis="assumed", source="the Application or Cluster document")
+        )
     if price is not None:
         found.append(Evidence(quantity="price on demand", basis="assumed", source=f"{price.source}, {price.date}"))
     return tuple(found)

@@ -100,6 +100,22 @@ def test_a_new_node_takes_longer_than_a_free_place() -> None:
     assert trace.node_hours < trace.hours * 5
 
 
+def test_of_several_metrics_the_largest_proposal_counts() -> None:
+    rate = np.full(200, 500.0)
+    cpu, requests = triggered("cpu", 90.0), triggered("requests", 25.0)
+    both = PolicySpec(kind="hpa", min_replicas=2, max_replicas=40, triggers=(cpu, requests))
+    alone = [both.model_copy(update={"triggers": (one,)}) for one in (cpu, requests)]
+    ends = [run(policy, rate).total[-1] for policy in (*alone, both)]
+    assert ends[2] == max(ends[:2]) == 20
+
+
+def test_a_limit_of_change_holds_at_every_step() -> None:
+    rate = np.concatenate([np.full(40, 100.0), np.full(60, 1500.0)])
+    trace = run(hpa(), rate, SCALING.model_copy(update={"max_step": 2}))
+    assert np.abs(np.diff(trace.total)).max() == 2
+    assert np.abs(np.diff(run(hpa(), rate).total)).max() > 2
+
+
 def test_down_waits_for_the_window() -> None:
     rate = np.concatenate([np.full(80, 900.0), np.full(120, 100.0)])
     trace = run(hpa(), rate)
