@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.line import Line, Result
 from benchmarks.reference import reference_path
@@ -45,7 +44,10 @@ NOTES = (
     "Reasons for differences: neither paper's traces, baselines, reward or training budget are public; ours are one"
     " service on a simulated cluster, 3,000 decisions of TD3, three rounds of twelve generations, and baselines that"
     " are themselves tuned on the training days (the papers' may not be).",
-    "The layer groups are synthetic; each is a service of its own with the same use of time as in the whole model.",
+    "The layer groups are synthetic: a pipeline of four, one of which takes twice as long as each of the others.",
+    "First run: TD3 began with a random network and ended at the largest number of replicas in four of five seeds"
+    " (none recommended, 65 % more than hpa); it now begins with the network that follows the load, which the evolution"
+    " has from the start. The layer groups were charged wrongly (69 %); a group is now a GPU.",
 )
 
 
@@ -115,26 +117,27 @@ def _figures(kind: str, learned: list[Method], hpa: Method, won: list[bool], tes
 
 
 def layers() -> dict[str, float]:
-    """Whole-instance HPA against one HPA for each layer group, both tuned for the same promise: replica-units saved."""
+    """One HPA over whole pipelines against one for each layer group, same promise: share of the GPUs that it saves.
+
+    Each group has a GPU of its own; a whole pipeline is copied as often as its slowest group needs.
+    """
     train, test = stretches()
-    units = {}
-    for name, shares in (("whole", (1.0,)), ("layers", GROUPS)):
-        used: npt.NDArray[np.float64] = np.zeros(len(shares))
-        for at, share in enumerate(shares):
-            capacity = service_capacity(workers=WORKERS, service_s=SERVICE_S * share, bound_s=BOUND_S * share, most=120)
-            load = replace(train.load, capacity=capacity, bound_s=BOUND_S * share, late_share=LATE_SHARE / len(shares))
-            own = replace(train, load=load)
-            policy = tune(own, candidates("hpa", load, own.view, SCALING, own.last))
-            assert policy is not None
-            used[at] = score(replace(test, load=load), policy)[0].replica_hours / len(shares)
-        units[name] = float(used.sum())
-    return {"layer_hpa_units_below_whole": 1.0 - units["layers"] / units["whole"]}
+    hours = []
+    for share in GROUPS:
+        capacity = service_capacity(workers=WORKERS, service_s=SERVICE_S * share, bound_s=BOUND_S * share, most=120)
+        load = replace(train.load, capacity=capacity, bound_s=BOUND_S * share, late_share=LATE_SHARE / len(GROUPS))
+        own = replace(train, load=load)
+        policy = tune(own, candidates("hpa", load, own.view, SCALING, own.last))
+        assert policy is not None
+        hours.append(score(replace(test, load=load), policy)[0].replica_hours)
+    return {"layer_hpa_gpus_below_whole": 1.0 - sum(hours) / (len(GROUPS) * max(hours))}
 
 
 def _text(best: Method, figures: dict[str, float]) -> str:
     parts = [
-        f"{kind}: {figures[f'{kind}_violations_below_hpa']:+.0%} fewer late, {figures[f'{kind}_hours_below_hpa']:+.0%}"
-        f" less resource than hpa, recommended {figures[f'{kind}_recommended_of_{SEEDS}']:.0f} of {SEEDS}"
+        f"{kind}: late {-figures[f'{kind}_violations_below_hpa']:+.0%} and resource"
+        f" {-figures[f'{kind}_hours_below_hpa']:+.0%} against hpa, recommended for"
+        f" {figures[f'{kind}_recommended_of_{SEEDS}']:.0f} of {SEEDS} seeds"
         for kind in LEARNED
     ]
     return f"best simple: {best.name}; {'; '.join(parts)}"

@@ -10,13 +10,22 @@ from typing import Literal
 
 import numpy as np
 
-from planners.autoscaling.evolving import Evolution, costs_of, evolve, first_population, injected, with_weights
+from planners.autoscaling.evolving import (
+    Evolution,
+    costs_of,
+    evolve,
+    first_population,
+    following,
+    injected,
+    with_weights,
+)
 from planners.autoscaling.families import lowest, most_replicas
 from planners.autoscaling.reinforcing import Learner, require
 from planners.autoscaling.scoring import Stretch
 from predictors.autoscaling.looking import DAY_S
 from predictors.autoscaling.state import FloatArray
 from specs.autoscaling import Forecasting, PolicySpec
+from specs.writing import write_atomically
 
 SEGMENT_STEPS, SEGMENTS = 500, 6
 GENERATIONS, ROUNDS, SHORT_STEPS = 12, 3, 400
@@ -65,9 +74,11 @@ def _key(kind: str, stretch: Stretch, policy: PolicySpec, seed: int) -> str:
 def _td3(
     stretch: Stretch, policy: PolicySpec, folder: Path | None, seed: int, on_step: Callable[[str], None]
 ) -> FloatArray:
-    """The best actor after any segment, by its cost on the whole stretch."""
+    """The best actor after any segment, by its cost on the whole stretch; it begins with one that follows the load."""
     learner = Learner(stretch, policy, seed, folder)
     best, cost = _kept(folder)
+    if learner.segment == 0:
+        learner.begin_with(following())
     while learner.segment < SEGMENTS:
         on_step(f"{stretch.load.name}: td3, segment {learner.segment + 1} of {SEGMENTS}")
         weights = learner.learn(SEGMENT_STEPS)
@@ -89,7 +100,7 @@ def _kept(folder: Path | None) -> tuple[FloatArray | None, float]:
 def _keep(folder: Path | None, weights: FloatArray, cost: float) -> None:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "best.json").write_text(json.dumps({"weights": weights.tolist(), "cost": cost}))
+        write_atomically(folder / "best.json", json.dumps({"weights": weights.tolist(), "cost": cost}), force=True)
 
 
 def _hybrid(
@@ -117,5 +128,6 @@ def _population(folder: Path | None) -> Evolution | None:
 def _save_population(folder: Path | None, population: Evolution) -> None:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / "population.npz", weights=population.weights, costs=population.costs,
+        np.savez(folder / "new-population.npz", weights=population.weights, costs=population.costs,
                  generation=population.generation)  # fmt: skip
+        (folder / "new-population.npz").replace(folder / "population.npz")

@@ -20,6 +20,7 @@ from predictors.autoscaling.simulation import world_of
 from predictors.autoscaling.state import FloatArray, World
 from specs.autoscaling import PolicySpec
 from specs.errors import MissingHardwareError
+from specs.writing import write_atomically
 
 EPISODE_S = 86400.0
 CRITIC = (32, 32)
@@ -155,10 +156,13 @@ class Learner:
         return self.weights()
 
     def _keep(self, folder: Path) -> None:
+        """Each file whole or not at all, the number of the segment last."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.model.save(folder / "td3.zip")
-        self.model.save_replay_buffer(folder / "buffer.pkl")
-        (folder / "segment.txt").write_text(str(self.segment))
+        self.model.save(folder / "new-td3.zip")
+        self.model.save_replay_buffer(folder / "new-buffer.pkl")
+        for name in ("td3.zip", "buffer.pkl"):
+            (folder / f"new-{name}").replace(folder / name)
+        write_atomically(folder / "segment.txt", str(self.segment), force=True)
 
     def weights(self) -> FloatArray:
         """The actor's weights in one row [WEIGHTS]."""

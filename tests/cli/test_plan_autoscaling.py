@@ -228,3 +228,25 @@ def test_the_decision_table_names_only_commands_that_exist(tonnage: Tonnage) -> 
     )
     assert [row["paper"] for row in only] == ["cloud-native LLM serving (2507.18007)"]
     assert "no method in the table" in tonnage("catalog", "methods", "--architecture", "abacus", "-o", "table").stdout
+
+
+def test_training_without_the_extra_says_what_to_install(tonnage: Tonnage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("planners.autoscaling.reinforcing.available", lambda: False)
+    one_message(tonnage(*PLAN, "--policy", "td3"), "tonnage[torch]", exit_code=4)
+
+
+def test_every_policy_without_the_extra_leaves_the_learned_ones_out(
+    tonnage: Tonnage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("planners.autoscaling.planning.available", lambda: False)
+    result = tonnage(*PLAN, "--policy", "all", "-o", "table")
+    assert result.exit_code == 0
+    assert "td3 was left out" in " ".join(result.stdout.split())
+
+
+def test_brownout_runs_beside_the_others_where_work_is_optional(tonnage: Tonnage) -> None:
+    change("scaling.yaml", "quota: 30", "quota: 30\n  brownout: {work_share: 0.3, most_dimmed: 0.02}")
+    plan = json.loads(tonnage(*PLAN, "--policy", "keda", "-o", "json").stdout)
+    found = next(one for one in plan["why"]["compared"] if one["name"] == "keda + brownout")
+    assert found["policy"]["brownout"] is True
+    assert found["score"]["over_dimmed"] is (found["score"]["dimmed"] > 0.02)

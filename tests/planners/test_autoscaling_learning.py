@@ -105,3 +105,25 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path
     resumed = Learner(part, policy, 3, tmp_path)
     assert resumed.segment == 1
     assert resumed.learn(60) == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.extras
+def test_an_evolution_that_was_interrupted_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("stable_baselines3")
+    from planners.autoscaling import learning
+
+    for name, value in (("GENERATIONS", 2), ("ROUNDS", 2), ("SHORT_STEPS", 210)):
+        monkeypatch.setattr(learning, name, value)
+
+    def stop(what: str) -> None:
+        if "generation 2" in what:
+            raise KeyboardInterrupt
+
+    whole = learning.learn("ga-rl", stretch(), tmp_path / "whole", 1)
+    with pytest.raises(KeyboardInterrupt):
+        learning.learn("ga-rl", stretch(), tmp_path / "parts", 1, stop)
+    steps: list[str] = []
+    resumed = learning.learn("ga-rl", stretch(), tmp_path / "parts", 1, steps.append)
+    assert steps == ["web: ga-rl, generation 2 of 4"]
+    assert resumed.weights == pytest.approx(whole.weights)
