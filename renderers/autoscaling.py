@@ -94,7 +94,8 @@ def _methods(methods: list[Method], width: int) -> Iterator[str]:
     """One row per policy: the form of the launch in the operator's guide."""
     priced = any(one.score.usd is not None for one in methods)
     lost = any(one.score.violations_after_loss is not None for one in methods)
-    head = f"  {'policy':<18}{'violations':>10}{'after loss' if lost else '':>{11 * lost}}{'replica-h':>10}"
+    hours = "GPU-h" if any(one.score.gpu_hours is not None for one in methods) else "replica-h"
+    head = f"  {'policy':<18}{'violations':>10}{'after loss' if lost else '':>{11 * lost}}{hours:>10}"
     head += f"{'USD':>8}" if priced else ""
     yield head + f"{'recovers in':>12}{'turns/h':>8}"
     for one in methods:
@@ -105,7 +106,7 @@ def _method(one: Method, width: int, *, priced: bool, lost: bool) -> Iterator[st
     score = one.score
     text = f"  {one.name:<18}{_share(score.violations):>10}"
     text += f"{_share(score.violations_after_loss or 0.0):>11}" if lost else ""
-    text += f"{score.replica_hours:>10.4g}"
+    text += f"{score.replica_hours if score.gpu_hours is None else score.gpu_hours:>10.4g}"
     text += f"{score.usd:>8.4g}" if score.usd is not None else (f"{'–':>8}" if priced else "")
     recovers = "> 1 h" if score.recovers_s is None else f"{score.recovers_s:.0f} s"
     text += f"{recovers:>12}{score.reversals_per_hour:>8.2f}"

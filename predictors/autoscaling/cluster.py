@@ -20,7 +20,7 @@ from predictors.autoscaling.state import (
     Record,
     World,
 )
-from predictors.serving.compiled import entry, inner
+from predictors.serving.compiled import entry, inlined, inner
 
 DIM_ABOVE = 0.9
 """Use of capacity from which brownout leaves optional work out, for a whole tick (ours; Klein et al. steer a share)."""
@@ -102,7 +102,7 @@ def nodes_follow(service: Record, state: Record) -> None:
         state.nodes, state.node_idle = needed, 0
 
 
-@inner
+@inlined
 def loses(world: World, s: int, tick: int) -> None:
     """Spot replicas are taken away by chance, at most one in a tick; its replacement starts at once."""
     service, state = world.services[s], world.state[s]
@@ -114,7 +114,7 @@ def loses(world: World, s: int, tick: int) -> None:
         state.starting += 1
 
 
-@inner
+@inlined
 def serves(world: World, s: int, tick: int) -> None:
     """Serve one tick's arrivals: a fluid backlog over a queue in equilibrium, and what that leaves above the bound."""
     service, state = world.services[s], world.state[s]
@@ -154,7 +154,7 @@ def late_alone(world: World, s: int, replicas: int, rate: float) -> float:
     return late_share(world.tails[service.table], row, rate / capacity, 1.0)
 
 
-@inner
+@inlined
 def counts(world: World, s: int, tick: int, arrivals: float, late: float, serving: int, rho: float, row: int) -> None:
     """Keep what happened: totals, the series for plots, and the running sums behind the metrics."""
     service, state = world.services[s], world.state[s]

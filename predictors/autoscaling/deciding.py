@@ -21,10 +21,10 @@ from predictors.autoscaling.state import (
     Record,
     World,
 )
-from predictors.serving.compiled import entry, inner
+from predictors.serving.compiled import entry, inlined, inner
 
 
-@inner
+@inlined
 def reactive(world: World, s: int, tick: int) -> int:
     """Replicas that triggers and the schedule lead to, before windows and limits; NO_ANSWER where nothing is known."""
     policy, state = world.policies[s], world.state[s]
@@ -41,7 +41,7 @@ def reactive(world: World, s: int, tick: int) -> int:
     return hpa.NO_ANSWER if unknown > 0 and most < current else most
 
 
-@inner
+@inlined
 def triggered(world: World, s: int, tick: int, i: int, current: int) -> int:
     """Replicas that one trigger proposes."""
     service, policy, state = world.services[s], world.policies[s], world.state[s]
@@ -62,7 +62,7 @@ def triggered(world: World, s: int, tick: int, i: int, current: int) -> int:
     return hpa.resource_replicas(current, usage, asked, ready, unready, MILLI * unready, 0, 0.0, target, up, down)
 
 
-@inner
+@inlined
 def held(world: World, s: int, tick: int, current: int, desired: int) -> int:
     """``desired`` after the stabilisation windows."""
     policy, advised = world.policies[s], world.advised[s]
@@ -75,7 +75,7 @@ def held(world: World, s: int, tick: int, current: int, desired: int) -> int:
     return min(max(current, lowest), highest)
 
 
-@inner
+@inlined
 def rate_limited(world: World, s: int, tick: int, current: int, desired: int) -> int:
     """``desired`` after the policies of its direction and the object's bounds."""
     policy = world.policies[s]

@@ -6,7 +6,7 @@ from predictors.autoscaling import hpa
 from predictors.autoscaling.cluster import loses, nodes_follow, serves, starts, stops
 from predictors.autoscaling.deciding import active, held, horizon, moved, network, observe, rate_limited, reactive
 from predictors.autoscaling.state import MODEL_PREDICTIVE, NETWORK, REACTIVE, FloatArray, World
-from predictors.serving.compiled import entry, inner
+from predictors.serving.compiled import entry, inlined, inner
 
 
 @entry
@@ -43,7 +43,7 @@ def one_tick(world: World, s: int, tick: int, inputs: FloatArray) -> None:
     serves(world, s, tick)
 
 
-@inner
+@inlined
 def decide(world: World, s: int, tick: int, inputs: FloatArray) -> None:
     """Set the replicas to what the policy wants."""
     policy, state = world.policies[s], world.state[s]
@@ -60,7 +60,7 @@ def decide(world: World, s: int, tick: int, inputs: FloatArray) -> None:
     apply(world, s, tick, current, wanted)
 
 
-@inner
+@inlined
 def follow(world: World, s: int, tick: int, current: int) -> int:
     """HPA, and KEDA around it: to zero after the cooldown without load, from zero at the first load."""
     policy, state = world.policies[s], world.state[s]
