@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from specs.base import Count, Document, NonNegative, Positive, Share, Sourced, Spec
 from specs.plan import PlanDocument
 
-PolicyKind = Literal["static", "hpa", "keda", "predictive", "mpc", "td3", "ga-rl"]
+PolicyKind = Literal["static", "vpa", "hpa", "keda", "predictive", "mpc", "td3", "ga-rl"]
 Metric = Literal["cpu", "requests", "in-flight", "kv-cache", "waiting"]
 Survive = Literal["nothing", "replica", "zone"]
 

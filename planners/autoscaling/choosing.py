@@ -7,12 +7,9 @@ from specs.autoscaling import Axes, Method, PolicySpec, Score
 LEARNED = ("td3", "ga-rl")
 MARGIN = 0.01
 """A learned or evolved policy must be cheaper than the best simple one by this share, or keep a promise it breaks."""
-NAMES = {
-    "static": "static", "hpa": "hpa", "keda": "keda", "predictive": "predictive", "mpc": "mpc", "td3": "td3",
-    "ga-rl": "ga-rl",
-}  # fmt: skip
 AXES = {
     "static": ("none (fixed replicas)", "queueing"),
+    "vpa": ("vertical", "percentile of past use"),
     "hpa": ("horizontal, reactive", "feedback on a metric"),
     "keda": ("horizontal, reactive with a schedule", "feedback on the arrival rate"),
     "predictive": ("horizontal, proactive", "forecast (seasonal quantile) and queueing"),
@@ -40,7 +37,7 @@ def label(policy: PolicySpec) -> str:
         return "keda + schedule" if policy.schedule else "keda"
     if policy.kind == "predictive" and policy.triggers:
         return "predictive + keda"
-    return NAMES[policy.kind]
+    return policy.kind
 
 
 def breaks(score: Score, allowed: float) -> bool:

@@ -62,7 +62,7 @@ def head_room(scaling: ScalingSpec) -> float:
 def candidates(kind: PolicyKind, load: ScaledLoad, view: View, scaling: ScalingSpec, train: int) -> list[PolicySpec]:
     """Every setting of one kind of policy that is tried; none where the kind cannot work on this load."""
     most = most_replicas(load, scaling, float(view.rate_per_s[:train].max()))
-    makers = {"static": _static, "hpa": _hpa, "keda": _keda, "predictive": _predictive, "mpc": _mpc}
+    makers = {"static": _static, "vpa": _vpa, "hpa": _hpa, "keda": _keda, "predictive": _predictive, "mpc": _mpc}
     return list(makers[kind](load, view, scaling, train, most)) if kind in makers else []
 
 
@@ -89,6 +89,12 @@ def _static(load: ScaledLoad, view: View, scaling: ScalingSpec, train: int, most
     first, last = (int(n) for n in replicas_needed(load.capacity, around, load.late_share, most))
     for replicas in range(max(first, lowest(scaling)), min(last + spare(last, scaling) + 1, most) + 1):
         yield static(replicas)
+
+
+def _vpa(load: ScaledLoad, view: View, scaling: ScalingSpec, train: int, most: int) -> Iterator[PolicySpec]:
+    """The vertical pod autoscaler with its own defaults, in whole replicas' worth; a GPU cannot be resized."""
+    if not load.llm:
+        yield PolicySpec(kind="vpa", min_replicas=lowest(scaling), max_replicas=most, down=direction(0.0))
 
 
 def direction(window_s: float) -> Direction:

@@ -33,7 +33,7 @@ from specs.errors import MissingHardwareError
 from specs.reading import sha256
 
 Asking = Literal["hpa", "keda", "predictive", "mpc", "td3", "ga-rl", "static", "all"]
-SIMPLE: tuple[PolicyKind, ...] = ("static", "hpa", "keda", "predictive", "mpc")
+SIMPLE: tuple[PolicyKind, ...] = ("static", "vpa", "hpa", "keda", "predictive", "mpc")
 ASKED: dict[str, tuple[PolicyKind, ...]] = {
     "static": ("static",), "hpa": ("static", "hpa"), "keda": ("static", "hpa", "keda"),
     "predictive": ("static", "hpa", "keda", "predictive"), "mpc": ("static", "hpa", "keda", "mpc"),
@@ -160,6 +160,8 @@ def _tuned(
             return None, f"{kind} was left out: the extra `torch` is not installed"
         return learn(kind, train, training, train.seed, on_step), None
     found = tune(train, candidates(kind, load, view, train.scaling, train.last))
+    if found is None and kind == "vpa":
+        return None, f"{load.name}: vpa was left out: a GPU cannot be resized"
     return found, None if found else f"{load.name}: {kind} needs a season, and two of them in the load"
 
 

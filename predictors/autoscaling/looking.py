@@ -22,6 +22,9 @@ SPREAD_STEPS = 3
 WEAK = 0.2
 """Share of the variance below which a season is not believed."""
 TRAILING_S = 600.0
+VPA_QUANTILE, VPA_MARGIN, VPA_HALF_LIFE_S, VPA_HISTORY_S = 0.9, 1.15, 86400.0, 8 * 86400.0
+"""What the recommender of the vertical pod autoscaler takes by default: the 90th percentile of use over eight days that
+fade with a half-life of one, and 15 % on top [code]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,8 @@ def scaled(
 def planned_replicas(policy: PolicySpec, capacity: Capacity, view: View) -> FloatArray | None:
     """Replicas that the schedule and the forecast ask for at each tick; None where the policy has neither."""
     planned = np.zeros(len(view.rate_per_s))
+    if policy.kind == "vpa":
+        return np.minimum(np.ceil(vertical_size(view) / capacity.per_s), policy.max_replicas)
     for window in policy.schedule:
         planned = np.maximum(planned, np.where(inside(window, view), window.replicas, 0))
     if policy.forecast is not None and policy.kind == "predictive":
@@ -115,6 +120,30 @@ def planned_replicas(policy: PolicySpec, capacity: Capacity, view: View) -> Floa
         ticks = max(round(looked.lead_s / view.tick_s), 1)
         planned = np.maximum(planned, np.minimum(highest_ahead(needed, ticks), policy.max_replicas))
     return planned if policy.schedule or (policy.forecast is not None and policy.kind == "predictive") else None
+
+
+def vertical_size(view: View) -> FloatArray:
+    """Capacity that the vertical pod autoscaler would ask for at each tick, requests per second, renewed once a day.
+
+    From the load before that day alone; over the first day, from its first ten minutes.
+    """
+    every = max(round(FORECAST_S / view.tick_s), 1)
+    steps, step_s = coarse(view.rate_per_s, every), every * view.tick_s
+    day = round(DAY_S / step_s)
+    size = np.empty(len(view.rate_per_s))
+    for first in range(0, len(size), day * every):
+        known = steps[: first // every][-round(VPA_HISTORY_S / step_s) :]
+        known = known if len(known) else steps[: max(round(TRAILING_S / step_s), 1)]
+        weights = np.asarray(0.5 ** (np.arange(len(known))[::-1] * step_s / VPA_HALF_LIFE_S), dtype=np.float64)
+        size[first : first + day * every] = VPA_MARGIN * weighted_quantile(known, weights, VPA_QUANTILE)
+    return size
+
+
+def weighted_quantile(values: FloatArray, weights: FloatArray, quantile: float) -> float:
+    """The least value at or below which that share of the weight lies."""
+    order = np.argsort(values)
+    shares = np.cumsum(weights[order]) / weights.sum()
+    return float(values[order][min(int(np.searchsorted(shares, quantile - 1e-12)), len(values) - 1)])
 
 
 def highest_ahead(values: FloatArray, ticks: int) -> FloatArray:

@@ -22,7 +22,15 @@ from predictors.autoscaling.capacity import (
     service_capacity,
 )
 from predictors.autoscaling.kernel import advance
-from predictors.autoscaling.looking import View, find_season, highest_ahead, inside, scaled
+from predictors.autoscaling.looking import (
+    View,
+    find_season,
+    highest_ahead,
+    inside,
+    scaled,
+    vertical_size,
+    weighted_quantile,
+)
 from predictors.autoscaling.simulation import Scaled, Trace, simulate, static, triggered, world_of
 from solvers import queues
 from specs.autoscaling import (
@@ -263,6 +271,16 @@ def test_a_forecast_has_replicas_ready_before_the_load() -> None:
     trace = simulate((scaled(policy, CAPACITY, view, first=2 * DAY),), SCALING)[0]
     assert trace.violations < 0.01
     assert trace.replica_hours < 0.75 * run(static(8), view.rate_per_s[2 * DAY :]).replica_hours
+
+
+def test_the_vertical_size_is_a_percentile_of_the_past_with_a_margin() -> None:
+    view = day_view()
+    size = vertical_size(view)
+    assert size[:DAY] == pytest.approx(1.15 * view.rate_per_s[:40:4].max(), rel=0.05)
+    assert size[DAY : 2 * DAY] == pytest.approx(1.15 * np.quantile(view.rate_per_s[:DAY], 0.9), rel=0.05)
+    future = replace(view, rate_per_s=np.where(np.arange(5 * DAY) >= 3 * DAY, 9e3, view.rate_per_s), cache={})
+    assert np.array_equal(size[: 4 * DAY], vertical_size(future)[: 4 * DAY])
+    assert weighted_quantile(np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 2.0]), 0.5) == 2.0
 
 
 def test_days_are_found_and_noise_is_none() -> None:
