@@ -29,7 +29,7 @@ from planners.autoscaling.scoring import Stretch, score, tune
 from predictors.autoscaling.capacity import replicas_needed
 from predictors.autoscaling.looking import DAY_S, View, find_season
 from specs.autoscaling import AutoscalingPlan, Method, PolicyKind, PolicySpec
-from specs.errors import MissingHardwareError
+from specs.errors import InputError, MissingHardwareError
 from specs.reading import sha256
 
 Asking = Literal["hpa", "keda", "predictive", "mpc", "td3", "ga-rl", "static", "all"]
@@ -57,6 +57,8 @@ def plan(
     progress = on_progress or (lambda done, total, what: None)
     if policy in ("td3", "ga-rl"):
         require()
+    if training is not None and training.exists() and not training.is_dir():
+        raise InputError(f"{training}: is a file, a folder was expected", cure="Name the folder that keeps trainings.")
     asked = read(document, load, scaling)
     rate, step_s, notes = even_ticks(asked.series, asked.scaling.tick_s)
     try:

@@ -250,3 +250,7 @@ def test_brownout_runs_beside_the_others_where_work_is_optional(tonnage: Tonnage
     found = next(one for one in plan["why"]["compared"] if one["name"] == "keda + brownout")
     assert found["policy"]["brownout"] is True
     assert found["score"]["over_dimmed"] is (found["score"]["dimmed"] > 0.02)
+
+
+def test_a_file_in_the_place_of_the_training_folder_is_refused(tonnage: Tonnage) -> None:
+    one_message(tonnage(*PLAN, "--policy", "hpa", "--training", "load.csv"), "load.csv", "a folder was expected")
