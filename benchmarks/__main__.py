@@ -40,6 +40,11 @@ NAMES = (
     "engine-loop",
     "services",
     "history",
+    "hpa",
+    "week",
+    "captain",
+    "aibrix",
+    "scalers",
 )
 RESULTS = Path(__file__).parent / "results"
 

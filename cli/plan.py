@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from cli.plan_autoscaling import autoscaling
 from cli.plan_batching import batching
 from cli.plan_brownout import brownout
 from cli.plan_colocation import colocation
@@ -32,5 +33,6 @@ for command in (
     techniques,
     slo,
     colocation,
+    autoscaling,
 ):
     app.command()(command)

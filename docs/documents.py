@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from specs.accuracy import AccuracyTable
 from specs.application import Application, ServiceProfile
 from specs.application_estimate import ApplicationEstimate
+from specs.autoscaling import AutoscalingPlan, Scaling
 from specs.base import Document
 from specs.batching import BatchingPlan
 from specs.brownout import BrownoutPlan
@@ -75,6 +76,8 @@ KINDS: tuple[type[Document], ...] = (
     LearnedModel,
     InterferenceEstimate,
     ColocationPlan,
+    Scaling,
+    AutoscalingPlan,
 )
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",
