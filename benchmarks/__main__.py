@@ -35,6 +35,11 @@ NAMES = (
     "cilantro",
     "cocoserve",
     "layer-services",
+    "hpa",
+    "week",
+    "captain",
+    "aibrix",
+    "scalers",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -1,4 +1,4 @@
-"""`tonnage catalog`: the devices and models that are known."""
+"""`tonnage catalog`: the devices, models and methods that are known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Name = Annotated[str | None, typer.Argument(help="One entry in full; without it,
 
 @app.callback()
 def catalog() -> None:
-    """Show the devices and models that are known, each figure with its source."""
+    """Show the devices, models and methods that are known, each figure with its source."""
 
 
 @app.command()
@@ -53,3 +53,35 @@ def models(name: Name = None, output: Output = None) -> None:
     else:
         found = [find_model(known) for known in model_names()]
         emit_data([plain(model) for model in found], lambda: model_list(found), output=output)
+
+
+@app.command()
+def methods(
+    infrastructure: Annotated[
+        str | None, typer.Option(help="Only these: vm, container, serverless, gpu-shared.")
+    ] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="Only these: monolith, microservice, llm-pipeline, moe.")
+    ] = None,
+    objective: Annotated[str | None, typer.Option(help="Only objectives that hold this word: cost, slo, …")] = None,
+    output: Output = None,
+) -> None:
+    """Show the decision table: for an infrastructure, architecture and objective, which method, command and paper.
+
+    Example: tonnage catalog methods --architecture microservice --objective cost
+    """
+    from cli.output import emit_data
+    from cli.plan import app as plans
+    from renderers.methods import method_list
+    from specs.base import plain
+    from specs.methods import method_table
+
+    commands = {command.callback.__name__ for command in plans.registered_commands if command.callback}
+    asked = {"infrastructure": infrastructure, "architecture": architecture, "objective": objective}
+    rows = [
+        row
+        for row in method_table()
+        if row.command.split()[2] in commands
+        and all(word is None or word.lower() in getattr(row, axis).lower() for axis, word in asked.items())
+    ]
+    emit_data([plain(row) for row in rows], lambda: method_list(rows), output=output)

@@ -12,14 +12,15 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 # The renderer of each kind of plan; its function `explain(plan, *, plot)` returns the text.
 EXPLAINERS: dict[str, str] = {
+    "AutoscalingPlan": "renderers.autoscaling_explain",
     "BatchingPlan": "renderers.batching",
     "BrownoutPlan": "renderers.brownout",
     "ModulesPlan": "renderers.modules",
     "PlacementPlan": "renderers.placement",
     "RightsizingPlan": "renderers.rightsizing",
     "ServingPlan": "renderers.explain",
-    "TechniquesPlan": "renderers.techniques",
     "SloPlan": "renderers.slo",
+    "TechniquesPlan": "renderers.techniques",
 }
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import typer
 
+from cli.plan_autoscaling import autoscaling
 from cli.plan_batching import batching
 from cli.plan_brownout import brownout
 from cli.plan_modules import modules
 from cli.plan_placement import placement
 from cli.plan_rightsizing import rightsizing
 from cli.plan_serving import serving
-from cli.plan_techniques import techniques
 from cli.plan_slo import slo
+from cli.plan_techniques import techniques
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -25,6 +26,7 @@ for command in (
     serving,
     batching,
     rightsizing,
+    autoscaling,
     placement,
     modules,
     brownout,

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from specs.accuracy import AccuracyTable
 from specs.application import Application, ServiceProfile
 from specs.application_estimate import ApplicationEstimate
+from specs.autoscaling import AutoscalingPlan, Scaling
 from specs.base import Document
 from specs.batching import BatchingPlan
 from specs.brownout import BrownoutPlan
@@ -27,8 +28,8 @@ from specs.estimate import MemoryEstimate
 from specs.experts import ExpertProfile
 from specs.gpu import GpuProfile
 from specs.host import HostProfile
-from specs.load import LoadForecast, LoadForecasts
 from specs.learned_model import LearnedModel
+from specs.load import LoadForecast, LoadForecasts
 from specs.model import Model
 from specs.modules import ModulesPlan
 from specs.placement import PlacementPlan
@@ -36,6 +37,7 @@ from specs.plan import ServingPlan
 from specs.prediction import ServingEstimate
 from specs.profile import LayerProfile
 from specs.rightsizing import RightsizingPlan
+from specs.slo_plan import SloPlan
 from specs.techniques import TechniquesPlan
 from specs.workload import Workload
 
@@ -68,20 +70,11 @@ KINDS: tuple[type[Document], ...] = (
     BrownoutPlan,
     TechniquesPlan,
     AccuracyTable,
+    SloPlan,
+    LearnedModel,
+    Scaling,
+    AutoscalingPlan,
 )
-from specs.slo_plan import SloPlan
-from specs.workload import Workload
-
-KINDS: tuple[type[Document], ...] = (
-    Workload, Cluster, Deployment, ServingPlan, BatchingPlan, MemoryEstimate, ServingEstimate, CheckReport,
-    LayerProfile, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
-    Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
-    HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
-    Application, ServiceProfile, ApplicationEstimate, SloPlan, LearnedModel,
-    Workload, Cluster, Deployment, ServingPlan, PlacementPlan, ModulesPlan, MemoryEstimate, ServingEstimate,
-    CheckReport, LayerProfile, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport,
-    Device, Model,
-)  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",
     "_per_s": "per second", "_usd_per_hour": "USD per hour", "_tokens": "tokens", "_mhz": "MHz", "_w": "W",

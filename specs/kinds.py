@@ -23,14 +23,15 @@ PROFILE_KINDS: dict[str, str] = {
 """Each kind of profile and the module of its model."""
 
 PLAN_KINDS: dict[str, str] = {
+    "AutoscalingPlan": "specs.autoscaling",
     "BatchingPlan": "specs.batching",
     "BrownoutPlan": "specs.brownout",
     "ModulesPlan": "specs.modules",
     "PlacementPlan": "specs.placement",
     "RightsizingPlan": "specs.rightsizing",
     "ServingPlan": "specs.plan",
-    "TechniquesPlan": "specs.techniques",
     "SloPlan": "specs.slo_plan",
+    "TechniquesPlan": "specs.techniques",
 }
 """Each kind of plan and the module of its model."""
 

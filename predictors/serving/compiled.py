@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -39,4 +40,4 @@ def entry(function: Function) -> Function:
 
     ``function.py_func`` stays the pure Python original.
     """
-    return compiled.compiled(function, PACKAGE)
+    return compiled.compiled(function, Path(inspect.getfile(function)).parent)
