@@ -36,6 +36,9 @@ def nodes(group: Group, gpus_per_node: int) -> int:
     gpus = group.parallel.gpus
     if gpus <= gpus_per_node:
         return 1
+    if group.parallel.dp > 1:
+        cure = "Plan with data parallelism within a node: more replicas, each of fewer GPUs."
+        raise InputError(f"{group.name}: data parallelism of {group.parallel.dp} over several nodes", cure=cure)
     if gpus % gpus_per_node:
         cure = f"Plan with a multiple of {gpus_per_node}, or give --gpus-per-node."
         raise InputError(f"{group.name}: {gpus} GPUs do not fill nodes of {gpus_per_node}", cure=cure)

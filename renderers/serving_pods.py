@@ -109,7 +109,7 @@ def pod(group: Group, containers: list[dict[str, Any]], labels: dict[str, str], 
         "metadata": {"labels": labels, "annotations": annotated(group, sha256)["annotations"]},
         "spec": {
             "priorityClassName": PRIORITY_CLASS,
-            **({"nodeSelector": {POOL_LABEL: pool}} if pool else {}),
+            **({"nodeSelector": {POOL_LABEL: dns_label(pool, "pool")}} if pool else {}),
             "containers": containers,
             "volumes": [{"name": "shared-memory", "emptyDir": {"medium": "Memory"}}],
         },
