@@ -40,6 +40,8 @@ NAMES = (
     "captain",
     "aibrix",
     "scalers",
+    "interference",
+    "corun",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -15,6 +15,7 @@ EXPLAINERS: dict[str, str] = {
     "AutoscalingPlan": "renderers.autoscaling_explain",
     "BatchingPlan": "renderers.batching",
     "BrownoutPlan": "renderers.brownout",
+    "ColocationPlan": "renderers.colocation_explain",
     "ModulesPlan": "renderers.modules",
     "PlacementPlan": "renderers.placement",
     "RightsizingPlan": "renderers.rightsizing",

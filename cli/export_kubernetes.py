@@ -11,6 +11,7 @@ import typer
 # The renderer of each kind of plan; its function `patches(plan, sha256)` returns the manifests.
 PATCHES: dict[str, str] = {
     "AutoscalingPlan": "renderers.autoscaling_manifests",
+    "ColocationPlan": "renderers.colocation_manifests",
     "RightsizingPlan": "renderers.kubernetes_resources",
     "ServingPlan": "renderers.serving_manifests",
     "SloPlan": "renderers.slo_manifests",

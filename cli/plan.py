@@ -7,6 +7,7 @@ import typer
 from cli.plan_autoscaling import autoscaling
 from cli.plan_batching import batching
 from cli.plan_brownout import brownout
+from cli.plan_colocation import colocation
 from cli.plan_modules import modules
 from cli.plan_placement import placement
 from cli.plan_rightsizing import rightsizing
@@ -32,5 +33,6 @@ for command in (
     brownout,
     techniques,
     slo,
+    colocation,
 ):
     app.command()(command)

@@ -71,11 +71,13 @@ def slo(
 
 def _model(path: Path | None, seed: int) -> LearnedModel:
     """The trained network at ``path``, else a new one, written there where a path was given."""
+    from cli.output import refuse_overwrite
     from planners.slo.learned import read_model, train
     from specs.writing import to_yaml, write_atomically
 
     if path is not None and path.exists():
         return read_model(path)
+    refuse_overwrite(path, force=True)  # before the training: the folder must be there
     found = train(seed)
     if path is not None:
         write_atomically(path, to_yaml(found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.predict_application import application
+from cli.predict_interference import interference
 from cli.predict_load import load
 from cli.predict_serving import memory, serving
 
@@ -18,6 +19,7 @@ def predict() -> None:
 
 for command in (
     application,
+    interference,
     memory,
     serving,
     load,

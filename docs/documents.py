@@ -19,6 +19,7 @@ from specs.batching import BatchingPlan
 from specs.brownout import BrownoutPlan
 from specs.check import CheckReport
 from specs.cluster import Cluster
+from specs.colocation import ColocationPlan
 from specs.cpi import CpiProfile
 from specs.deployment import Deployment
 from specs.device import Device
@@ -28,6 +29,7 @@ from specs.estimate import MemoryEstimate
 from specs.experts import ExpertProfile
 from specs.gpu import GpuProfile
 from specs.host import HostProfile
+from specs.interference import InterferenceEstimate
 from specs.learned_model import LearnedModel
 from specs.load import LoadForecast, LoadForecasts
 from specs.model import Model
@@ -74,6 +76,8 @@ KINDS: tuple[type[Document], ...] = (
     LearnedModel,
     Scaling,
     AutoscalingPlan,
+    InterferenceEstimate,
+    ColocationPlan,
 )
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -219,26 +217,10 @@ def _fill(
 
 @cache
 def _compiled() -> Callable[..., None]:
-    """The kernel, compiled, kept in the user's cache folder where one can be written."""
-    import numba
+    """The kernel, compiled when it is first needed."""
+    from solvers.compiled import allocating
 
-    base = os.environ.get("NUMBA_CACHE_DIR") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"), "tonnage", "numba"
-    )
-    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-    try:
-        Path(base).mkdir(parents=True, exist_ok=True)
-        kept = os.access(base, os.W_OK)
-    except OSError:
-        kept = False
-    if not kept:
-        return numba.njit(**options)(_fill)  # type: ignore[no-any-return]
-    config: Any = numba.config
-    previous, config.CACHE_DIR = config.CACHE_DIR, base
-    try:
-        return numba.njit(cache=True, **options)(_fill)  # type: ignore[no-any-return]
-    finally:
-        config.CACHE_DIR = previous
+    return allocating(_fill)
 
 
 def _traced(

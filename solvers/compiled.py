@@ -52,17 +52,24 @@ def _is_writable(folder: Path) -> bool:
         return False
 
 
-def compiled(function: Function, package: Path | None = None) -> Function:
-    """Compile a function that Python calls, kept in the cache folder of its package.
+def compiled(function: Function, *, allocates: bool = False) -> Function:
+    """Compile a function that Python calls, kept in the cache folder of the package that it stands in.
 
-    ``function.py_func`` stays the pure Python original.
+    What it calls must stand in that package too: the cache is keyed by its sources. ``allocates``: it makes arrays, so
+    references are counted. ``function.py_func`` stays the pure Python original.
     """
-    folder = cache_folder(package or Path(__file__).parent)
+    options = {name: value for name, value in OPTIONS.items() if name != "_nrt" or not allocates}
+    folder = cache_folder(Path(function.__code__.co_filename).parent)
     if folder is None:
-        return cast(Function, numba.njit(**OPTIONS)(function))
+        return cast(Function, numba.njit(**options)(function))
     config: Any = numba.config
     previous, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
-        return cast(Function, numba.njit(cache=True, **OPTIONS)(function))
+        return cast(Function, numba.njit(cache=True, **options)(function))
     finally:
         config.CACHE_DIR = previous
+
+
+def allocating(function: Function) -> Function:
+    """As `compiled`, for a function that makes arrays."""
+    return compiled(function, allocates=True)

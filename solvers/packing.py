@@ -1,7 +1,14 @@
-"""Items packed onto machines of several types by size and by what each bears of the others: an integer programme."""
+"""Vector bin packing with interference: pods onto unlike nodes, where each pod's cost grows with its neighbours.
+
+    min  Σ_n price_n [n is used]  +  Σ_p weight_p · excess_p(Σ emissions of the other pods on its node)
+
+under capacities, a second tier of capacity for best-effort pods, spread, and what must or must not share a node. [ours;
+vector bin packing is std]
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,141 +16,227 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-MOST_NODES = 100
-"""Nodes and not seconds, so that the same problem always ends in the same packing."""
+BoolArray = npt.NDArray[np.bool_]
+OnProgress = Callable[[float, float, str], None]
+PROPOSALS_PER_POD = 600
+MOST_PROPOSALS = 3_000_000
+LEAST_PROPOSALS = 300_000
+HOT, COLD = 0.5, 1e-3
+"""Temperatures at the beginning and the end, in mean costs of a pod."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Packing:
-    """``machine`` [I] of each item (indices as given), its ``cost``, a proven lower ``bound``, and the ``method``."""
+    """C classes of pods and T types of nodes.
 
-    machine: IntArray
+    ``need`` [C, R] against ``room`` [T, R]; ``share`` [C, B] against ``batch_room`` [T, B] on nodes that hold a class
+    with ``is_low`` (best effort). ``most`` [C] pods of a class on one node; ``apart`` [C, C] symmetric; ``together``
+    [C, C]: the row's class needs one of the column's on its node; ``allowed`` [C, T]. ``emits`` [C, K ≤ 3] pressure of
+    one pod, ``axes`` K arrays, ``excess`` [C, T, *axes] slowdown − 1 under the neighbours' pressure, rising along every
+    axis and flat beyond it. ``stock`` [C] pods, ``nodes`` [T], ``node_cost`` [T], ``weight`` [C]. The first two
+    resources are CPU and memory, the last counts pods.
+    """
+
+    need: FloatArray
+    share: FloatArray
+    is_low: BoolArray
+    most: IntArray
+    apart: BoolArray
+    together: BoolArray
+    allowed: BoolArray
+    room: FloatArray
+    batch_room: FloatArray
+    weight: FloatArray
+    emits: FloatArray
+    axes: tuple[FloatArray, ...]
+    excess: FloatArray
+    stock: IntArray
+    nodes: IntArray
+    node_cost: FloatArray
+
+    @property
+    def pod_class(self) -> IntArray:
+        """The class of each pod, in order of classes."""
+        return np.repeat(np.arange(len(self.stock)), self.stock)
+
+    @property
+    def kind(self) -> IntArray:
+        """The type of each node, in order of types."""
+        return np.repeat(np.arange(len(self.nodes)), self.nodes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """``where`` [P]: node of each pod, −1 where it fitted nowhere; ``cost``, and the parts of it.
+
+    ``excess`` [P]: slowdown − 1 of each pod, NaN where not placed.
+    """
+
+    where: IntArray
     cost: float
-    bound: float
+    excess: FloatArray
     method: str
 
     @property
-    def gap(self) -> float:
-        """How much dearer than the proven bound, as a ratio."""
-        return 0.0 if self.cost <= 0 else max(0.0, (self.cost - self.bound) / self.cost)
+    def unplaced(self) -> IntArray:
+        """Pods that fitted nowhere."""
+        return np.flatnonzero(self.where < 0)
+
+    @property
+    def nodes_used(self) -> int:
+        """How many nodes hold a pod."""
+        return len(np.unique(self.where[self.where >= 0]))
 
 
-def cheapest_packing(
-    size: FloatArray, load: FloatArray, patience: FloatArray, *, kind: IntArray, capacity: FloatArray,
-    cost: FloatArray, apart: tuple[tuple[int, int], ...] = (), most_load: float = 1.0, nodes: int = MOST_NODES,
-) -> Packing | None:  # fmt: skip
-    """Put every item on one machine so that the machines used cost least.
+def kernel_of(packing: Packing) -> object:
+    """Return the problem as the compiled functions take it: three axes, of one point where there are fewer."""
+    from solvers.packing_kernel import Kernel
 
-    ``size``, ``load``, ``patience`` [I, K] of item i on a machine of type k (size infinite: it cannot be there);
-    ``kind`` [M] the type of each machine, ``capacity`` and ``cost`` [K]. On every machine Σ size ≤ capacity, Σ load ≤
-    ``most_load``, and each item i bears of the others Σ_{j≠i} load_j ≤ patience_i. Items of a pair in ``apart`` do
-    not share. None where no packing exists. Greedy first (most loaded items first, cheapest increase), whose cost
-    bounds the integer programme (HiGHS) from above; after ``nodes`` of its tree the best known is returned with its
-    gap. [ours]
-    """
-    greedy = _greedy(size, load, patience, kind, capacity, cost, apart, most_load)
-    exact, bound = _programme(size, load, patience, kind, capacity, cost, apart, most_load, greedy, nodes)
-    if exact is not None:
-        return Packing(machine=exact, cost=_cost(exact, kind, cost), bound=bound, method="integer programme")
-    if greedy is None:
-        return None
-    price = _cost(greedy, kind, cost)
-    return Packing(machine=greedy, cost=price, bound=min(bound, price), method="greedy")
-
-
-def is_packing(
-    machine: IntArray, size: FloatArray, load: FloatArray, patience: FloatArray, kind: IntArray, capacity: FloatArray,
-    apart: tuple[tuple[int, int], ...] = (), most_load: float = 1.0,
-) -> bool:  # fmt: skip
-    """Whether every machine holds its items, and every item bears the others on it."""
-    for m in np.unique(machine):
-        held, k = np.flatnonzero(machine == m), kind[m]
-        total = load[held, k].sum()
-        if size[held, k].sum() > capacity[k] + 1e-9 or total > most_load + 1e-9:
-            return False
-        if (total - load[held, k] > patience[held, k] + 1e-9).any():
-            return False
-    return all(machine[a] != machine[b] for a, b in apart)
-
-
-def _cost(machine: IntArray, kind: IntArray, cost: FloatArray) -> float:
-    return float(cost[kind[np.unique(machine)]].sum())
-
-
-def _greedy(
-    size: FloatArray, load: FloatArray, patience: FloatArray, kind: IntArray, capacity: FloatArray, cost: FloatArray,
-    apart: tuple[tuple[int, int], ...], most_load: float = 1.0,
-) -> IntArray | None:  # fmt: skip
-    """Heaviest items first, each where it costs least more and, among those, leaves the least room."""
-    items = len(size)
-    machine = np.full(items, -1, dtype=np.int64)
-    weight = np.where(np.isfinite(size), size / capacity, 0.0).max(axis=1) + load.min(axis=1)
-    for item in np.argsort(-weight, kind="stable"):
-        best, found = (np.inf, np.inf), -1
-        for m in range(len(kind)):
-            machine[item] = m
-            placed = np.flatnonzero(machine >= 0)
-            pairs = tuple((a, b) for a, b in apart if machine[a] >= 0 and machine[b] >= 0)
-            index = {int(one): at for at, one in enumerate(placed)}
-            near = tuple((index[a], index[b]) for a, b in pairs)
-            if is_packing(
-                machine[placed], size[placed], load[placed], patience[placed], kind, capacity, near, most_load
-            ):
-                others = placed[(machine[placed] == m) & (placed != item)]
-                more = 0.0 if len(others) else float(cost[kind[m]])
-                room = float(capacity[kind[m]] - size[others, kind[m]].sum() - size[item, kind[m]])
-                if (more, room) < best:
-                    best, found = (more, room), m
-        if found < 0:
-            return None
-        machine[item] = found
-    return machine
-
-
-def _programme(
-    size: FloatArray, load: FloatArray, patience: FloatArray, kind: IntArray, capacity: FloatArray, cost: FloatArray,
-    apart: tuple[tuple[int, int], ...], most_load: float, greedy: IntArray | None, nodes: int,
-) -> tuple[IntArray | None, float]:  # fmt: skip
-    """x[i, m] and y[m] binary: min Σ cost y under (1) one machine each, (2) size, (3) load, (4) patience, (5) apart."""
-    from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import lil_array
-
-    items, machines = len(size), len(kind)
-    x = np.arange(items * machines).reshape(items, machines)
-    y = items * machines + np.arange(machines)
-    possible = np.isfinite(size)[:, kind]
-    held = np.where(np.isfinite(size), size, 0.0)
-    rows: list[tuple[dict[int, float], float, float]] = []
-    for i in range(items):
-        rows.append((dict.fromkeys(x[i].tolist(), 1.0), 1.0, 1.0))  # (1)
-    for m in range(machines):
-        k = int(kind[m])
-        for weight, limit in ((held, capacity[k]), (load, most_load)):  # (2), (3)
-            row = {int(x[i, m]): float(weight[i, k]) for i in range(items)}
-            rows.append((row | {int(y[m]): -float(limit)}, -np.inf, 0.0))
-        for i in range(items):  # (4), slack by the load of all others where the item is elsewhere
-            most = float(load[:, k].sum())
-            row = {int(x[j, m]): load[j, k] for j in range(items) if j != i}
-            rows.append(({**row, int(x[i, m]): most}, -np.inf, most + float(max(patience[i, k], -most))))
-            rows.append(({int(x[i, m]): 1.0, int(y[m]): -1.0}, -np.inf, 0.0))  # follows from (2); tightens the bound
-        for a, b in apart:
-            rows.append(({int(x[a, m]): 1.0, int(x[b, m]): 1.0, int(y[m]): -1.0}, -np.inf, 0.0))  # (5)
-        if m and kind[m] == kind[m - 1]:
-            rows.append(({int(y[m]): 1.0, int(y[m - 1]): -1.0}, -np.inf, 0.0))  # equal machines are used in order
-    matrix = lil_array((len(rows), items * machines + machines))
-    for at, (row, _, _) in enumerate(rows):
-        for column, value in row.items():
-            matrix[at, column] = value
-    weigh = np.concatenate([np.zeros(items * machines), cost[kind]])
-    limits = [LinearConstraint(matrix.tocsr(), np.array([r[1] for r in rows]), np.array([r[2] for r in rows]))]
-    if greedy is not None:
-        limits.append(LinearConstraint(weigh[None, :], -np.inf, _cost(greedy, kind, cost) + 1e-9))
-    upper = np.concatenate([possible.ravel().astype(np.float64), np.ones(machines)])
-    found = milp(
-        weigh, integrality=np.ones(len(weigh), dtype=np.int64), bounds=Bounds(0, upper), constraints=limits,
-        options={"node_limit": nodes, "mip_rel_gap": 1e-6},
+    missing = 3 - len(packing.axes)
+    axes = (*packing.axes, *(np.zeros(1) for _ in range(missing)))
+    points = np.array([len(one) for one in axes], dtype=np.int64)
+    padded = np.zeros((3, int(points.max())))
+    for d, one in enumerate(axes):
+        padded[d, : len(one)] = one
+    emits = np.hstack([packing.emits, np.zeros((len(packing.emits), missing))])
+    excess = packing.excess.reshape(*packing.excess.shape[:2], *points)
+    return Kernel(
+        need=packing.need, share=packing.share, is_low=packing.is_low, most=packing.most, apart=packing.apart,
+        together=packing.together, needs=packing.together.any(axis=1), needed=packing.together.any(axis=0),
+        allowed=packing.allowed, room=packing.room, batch_room=packing.batch_room, weight=packing.weight,
+        emits=np.ascontiguousarray(emits), axes=padded, points=points, excess=np.ascontiguousarray(excess),
+        node_cost=packing.node_cost, kind=packing.kind,
     )  # fmt: skip
-    bound = float(found.mip_dual_bound) if found.mip_dual_bound is not None else 0.0
-    if found.x is None:
-        return None, bound
-    return np.asarray(np.rint(found.x[: items * machines]).reshape(items, machines).argmax(axis=1)), bound
+
+
+def pack(
+    packing: Packing,
+    *,
+    seed: int = 0,
+    effort: float = 1.0,
+    on_progress: OnProgress = lambda *_: None,
+) -> Placement:
+    """Place greedily by growth of the cost, then search: annealed moves and swaps, emptied nodes, and again cold.
+
+    The same problem, seed and ``effort`` (share of the usual proposals) give the same placement. About 4 CPU-s per
+    million proposals.
+    """
+    from solvers import packing_kernel as compiled
+
+    kernel, state = kernel_of(packing), _empty(packing)
+    order = _order(packing)
+    on_progress(0, 4, "placing greedily")
+    left = compiled.greedy(kernel, state, order)  # type: ignore[arg-type]
+    if left:
+        _repair(packing, kernel, state, seed)
+    pods = max(len(order), 1)
+    scale = compiled.total_cost(kernel, state) / pods  # type: ignore[arg-type]
+    proposals = int(effort * min(max(PROPOSALS_PER_POD * pods, LEAST_PROPOSALS), MOST_PROPOSALS))
+    best = _copy(state), compiled.total_cost(kernel, state)  # type: ignore[arg-type]
+    for step, (hot, share) in enumerate(((HOT, 0.7), (HOT / 10, 0.3))):
+        on_progress(1 + step, 4, "moving and swapping pods")
+        if scale > 0:
+            compiled.anneal(kernel, state, int(share * proposals), hot * scale, COLD * scale, seed + step)  # type: ignore[arg-type]
+        while compiled.close_nodes(kernel, state):  # type: ignore[arg-type]
+            pass
+        cost = compiled.total_cost(kernel, state)  # type: ignore[arg-type]
+        if cost < best[1] - 1e-12:
+            best = _copy(state), cost
+    return _placement(packing, kernel, best[0], "greedy and local search")
+
+
+def spread_least_allocated(packing: Packing) -> Placement:
+    """Place each pod on the node with least requested, the larger pods first: the scheduler's default scoring. [std]"""
+    return _simple(packing, "least-allocated spreading")
+
+
+def best_fit(packing: Packing) -> Placement:
+    """Place each pod on the fullest node that holds it, the larger pods first. [std]"""
+    return _simple(packing, "best fit, blind to interference")
+
+
+def _simple(packing: Packing, method: str) -> Placement:
+    from solvers import packing_kernel as compiled
+
+    kernel, state = kernel_of(packing), _empty(packing)
+    rule = compiled.spread if method.startswith("least") else compiled.fullest
+    rule(kernel, state, _order(packing))  # type: ignore[arg-type]
+    return _placement(packing, kernel, state, method)
+
+
+def evaluate(packing: Packing, where: IntArray, method: str) -> Placement:
+    """Return the placement ``where`` judged by ``packing``, which may be another than the one that chose it."""
+    from solvers import packing_kernel as compiled
+
+    kernel, state = kernel_of(packing), _empty(packing)
+    for pod in np.flatnonzero(where >= 0):
+        compiled.join(kernel, state, int(pod), int(where[pod]))  # type: ignore[arg-type]
+    return _placement(packing, kernel, state, method)
+
+
+def _empty(packing: Packing) -> object:
+    from solvers.packing_kernel import State
+
+    nodes, pods = int(packing.nodes.sum()), int(packing.stock.sum())
+    return State(
+        slots=np.full((nodes, _slots(packing)), -1, dtype=np.int64), held=np.zeros(nodes, dtype=np.int64),
+        used=np.zeros((nodes, packing.need.shape[1])), batch=np.zeros((nodes, packing.share.shape[1])),
+        pressure=np.zeros((nodes, 3)), low=np.zeros(nodes, dtype=np.int64),
+        where=np.full(pods, -1, dtype=np.int64), pod_class=packing.pod_class,
+    )  # fmt: skip
+
+
+def _slots(packing: Packing) -> int:
+    """Return how many pods a node can hold at most, with room for one that is tried."""
+    return int(min(packing.room[:, -1].max(), packing.stock.sum())) + 2
+
+
+def _copy(state: object) -> object:
+    from solvers.packing_kernel import State
+
+    return State(*(field.copy() for field in state))  # type: ignore[attr-defined]
+
+
+def _order(packing: Packing) -> IntArray:
+    """Return the pods in the order of placing: those that others must be with, then latency-sensitive, then large."""
+    largest = np.max(packing.need / np.maximum(packing.room.max(axis=0), 1e-12), axis=1)
+    size = np.maximum(largest, np.max(packing.share / np.maximum(packing.batch_room.max(axis=0), 1e-12), axis=1))
+    rank = np.lexsort((-size, packing.is_low, _depth(packing)))
+    place = np.empty(len(rank), dtype=np.int64)
+    place[rank] = np.arange(len(rank))
+    return np.argsort(place[packing.pod_class], kind="stable")
+
+
+def _depth(packing: Packing) -> IntArray:
+    """Return how many others must be placed before each class, in the longest chain of `together`."""
+    depth = np.zeros(len(packing.stock), dtype=np.int64)
+    for _ in range(len(depth)):
+        deeper = np.where(packing.together, depth[None, :] + 1, 0).max(axis=1, initial=0)
+        if (deeper <= depth).all():
+            break
+        depth = np.maximum(depth, deeper)
+    return depth
+
+
+def _repair(packing: Packing, kernel: object, state: object, seed: int) -> None:
+    """Place anew by best fit, which leaves fewest pods over, where the greedy rule left some."""
+    from solvers import packing_kernel as compiled
+
+    other = _empty(packing)
+    if compiled.fullest(kernel, other, _order(packing)) >= (state.where < 0).sum():  # type: ignore[arg-type, attr-defined]
+        return
+    for mine, theirs in zip(state, other, strict=True):  # type: ignore[call-overload]
+        mine[...] = theirs
+
+
+def _placement(packing: Packing, kernel: object, state: object, method: str) -> Placement:
+    from solvers import packing_kernel as compiled
+
+    where: IntArray = state.where  # type: ignore[attr-defined]
+    excess = np.full(len(where), np.nan)
+    for pod in np.flatnonzero(where >= 0):
+        n, c = where[pod], packing.pod_class[pod]
+        x, y, z = np.maximum(state.pressure[n] - kernel.emits[c], 0.0)  # type: ignore[attr-defined]
+        excess[pod] = compiled.excess_at(kernel, c, kernel.kind[n], x, y, z)  # type: ignore[arg-type, attr-defined]
+    cost = float(compiled.total_cost(kernel, state))  # type: ignore[arg-type]
+    return Placement(where=where.copy(), cost=cost, excess=excess, method=method)

@@ -118,11 +118,12 @@ class Resources(Spec):
 
 
 class Affinity(Spec):
-    """Where replicas go: with or apart from other services, on nodes with these labels."""
+    """Where replicas go: with or apart from other services, on nodes with these labels, so many on one node."""
 
     together_with: tuple[str, ...] = ()
     apart_from: tuple[str, ...] = ()
     node_labels: dict[str, str] = Field(default_factory=dict)
+    most_per_node: Count | None = None  # spread: replicas of this service on one node
 
 
 class ServiceTime(Spec):

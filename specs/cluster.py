@@ -59,15 +59,52 @@ class Pool(Spec):
         return tuple(self.gpus_per_node - taken for taken in self.taken_by_node())
 
 
-class ClusterSpec(Spec):
-    """All pools, and the network between nodes in Gbit/s."""
+class CpuPool(Spec):
+    """Nodes of one kind for services; figures are of one node.
 
-    pools: tuple[Pool, ...] = Field(min_length=1)
+    ``system_cpu_cores`` and ``system_memory_gib``: what the system, the kubelet and daemons use, or what is
+    reserved for them, whichever is larger.
+    """
+
+    name: str = Field(min_length=1)
+    node_type: str = Field(min_length=1)  # CPU model or instance type, as interference was measured on it
+    nodes: Count
+    cpu_cores: Positive
+    memory_gib: Positive
+    system_cpu_cores: NonNegative = 0.0
+    system_memory_gib: NonNegative = 0.0
+    most_pods: Count = 110  # the kubelet's limit
+    labels: dict[str, str] = Field(default_factory=dict)
+    hostnames: tuple[str, ...] = ()  # of the nodes, as Kubernetes knows them; else plans number them
+    usd_per_node_hour: Sourced | None = None
+
+    @model_validator(mode="after")
+    def _system_fits(self) -> CpuPool:
+        if self.system_cpu_cores >= self.cpu_cores:
+            raise ValueError(f"the system takes {self.system_cpu_cores:g} of {self.cpu_cores:g} cores")
+        if self.system_memory_gib >= self.memory_gib:
+            raise ValueError(f"the system takes {self.system_memory_gib:g} of {self.memory_gib:g} GiB")
+        if self.hostnames and len(set(self.hostnames)) != self.nodes:
+            raise ValueError(f"hostnames lists {len(set(self.hostnames))} different nodes, the pool has {self.nodes}")
+        return self
+
+
+class ClusterSpec(Spec):
+    """All pools, of GPU nodes and of CPU nodes, and the network between nodes in Gbit/s."""
+
+    pools: tuple[Pool, ...] = ()
+    cpu_pools: tuple[CpuPool, ...] = ()
     network_gbps: NonNegative = 100.0
 
     @model_validator(mode="after")
+    def _is_not_empty(self) -> ClusterSpec:
+        if not self.pools and not self.cpu_pools:
+            raise ValueError("no pool is given: list `pools` of GPU nodes or `cpu_pools`")
+        return self
+
+    @model_validator(mode="after")
     def _names_differ(self) -> ClusterSpec:
-        names = [pool.name for pool in self.pools]
+        names = [*(pool.name for pool in self.pools), *(pool.name for pool in self.cpu_pools)]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two pools are named {name!r}")

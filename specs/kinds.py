@@ -26,6 +26,7 @@ PLAN_KINDS: dict[str, str] = {
     "AutoscalingPlan": "specs.autoscaling",
     "BatchingPlan": "specs.batching",
     "BrownoutPlan": "specs.brownout",
+    "ColocationPlan": "specs.colocation",
     "ModulesPlan": "specs.modules",
     "PlacementPlan": "specs.placement",
     "RightsizingPlan": "specs.rightsizing",

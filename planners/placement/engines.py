@@ -16,7 +16,7 @@ from predictors.serving.measures import Measures, measure
 from predictors.slo import bounds_of, request_bounds
 from predictors.step_time.error import upper_end
 from predictors.workload import closed_loop_of
-from solvers.packing import Packing
+from solvers.item_packing import Packing
 from specs.errors import InfeasibleError
 from specs.workload import ClosedArrivals, WorkloadSpec
 

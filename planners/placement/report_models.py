@@ -13,7 +13,7 @@ from predictors.deployment import Compiled, evidence_of
 from predictors.estimate import expected_of, outlook_of
 from predictors.serving import scaled_surface
 from predictors.step_time.slices import decode_s, prefill_s
-from solvers.packing import Packing
+from solvers.item_packing import Packing
 from specs.deployment import DeploymentInPlan
 from specs.placement import (
     Placed,

@@ -12,7 +12,7 @@ from planners.placement.engines import Item, class_of, items_of, machines_of, me
 from planners.placement.question import GpuClass, OnProgress, Question
 from planners.placement.report_models import report_models
 from predictors.slo import bounds_of
-from solvers.packing import Packing, cheapest_packing
+from solvers.item_packing import Packing, cheapest_packing
 from specs.placement import PlacementPlan, PlacementWhy
 from specs.plan import Status
 from specs.stamping import stamped

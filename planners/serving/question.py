@@ -103,6 +103,8 @@ def read_question(
 ) -> Question:
     """Read the documents and draw the requests; raises `InputError` for what is wrong in them."""
     asked, offered = read_document(workload, Workload), read_document(cluster, Cluster)
+    if not offered.spec.pools:
+        raise InputError(f"{cluster}: has no pool of GPU nodes", cure="List what can be used under `spec.pools`.")
     if not 0.5 <= confidence < 1:
         raise InputError(f"confidence is {confidence:g}, expected at least 0.5 and below 1")
     model = find_model(asked.spec.model, workload.parent)

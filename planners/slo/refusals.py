@@ -60,7 +60,8 @@ def infeasible(
             f"base latencies along the path: {shown}{rest}",
             f"together {1e3 * value:.4g} ms against {1e3 * one.bound_s:.4g} ms: {max(over, 0.0):.4g} ms too much",
         ),
-        smallest_change=f"{_looser(question)}--slo {one.name}={one.level}:{least_bound}ms, or a faster {parts[0][2]}",
+        smallest_change=_looser(question, value / one.bound_s)
+        + f"--slo {one.name}={one.level}:{least_bound}ms, or a faster {parts[0][2]}",
         solver=solver(started),
     )
     return SloPlan(metadata=metadata(question), status=status)
@@ -70,8 +71,11 @@ def _times(count: float) -> str:
     return "" if count == 1.0 else f"{count:.3g} × "
 
 
-def _looser(question: Question) -> str:
-    return "" if question.compose == "convolve" else "--compose convolve, where services are independent; or "
+def _looser(question: Question, over: float) -> str:
+    """Another composition, where it could help: sums of percentiles are at most about three times theirs."""
+    if question.compose == "convolve" or over > 3.0:
+        return ""
+    return "--compose convolve, where services are independent; or "
 
 
 def unconfirmed(question: Question, found: Confirmation, attempts: int, started: float) -> SloPlan:

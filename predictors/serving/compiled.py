@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -36,8 +35,8 @@ def inlined(function: Function) -> Function:
 
 
 def entry(function: Function) -> Function:
-    """Compile a function that Python calls: kept in the cache folder, and without the interpreter lock.
+    """Compile a function that Python calls: kept in the cache folder of its package, without the interpreter lock.
 
     ``function.py_func`` stays the pure Python original.
     """
-    return compiled.compiled(function, Path(inspect.getfile(function)).parent)
+    return compiled.compiled(function)

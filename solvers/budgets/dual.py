@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from solvers.budgets.compiled import compiled
 from solvers.budgets.feasible import safe_step, shares_of
 from solvers.budgets.passes import cheapest, fill, priced, shrink, softmax
 from solvers.budgets.problem import FloatArray, IntArray, Problem, Split
+from solvers.compiled import allocating
 
 GAP = 1e-6
 MOST_ITERATIONS = 60_000
@@ -34,7 +34,7 @@ def exact(problem: Problem, gap: float = GAP, most: int = MOST_ITERATIONS) -> Sp
     return Split(budget, cost, price, lower, "exact", used)
 
 
-@compiled
+@allocating
 def ascend(
     theta: FloatArray,
     flow_now: float,
@@ -106,7 +106,7 @@ def ascend(
     return best, price, best_cost, lower, used
 
 
-@compiled
+@allocating
 def _root_flow(
     start: float,
     flow: FloatArray,

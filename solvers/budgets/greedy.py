@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from solvers.budgets.compiled import compiled
 from solvers.budgets.feasible import answer, least_latency, shares_of
 from solvers.budgets.passes import allowed, longest, priced
 from solvers.budgets.problem import FloatArray, IntArray, Problem, Split
+from solvers.compiled import allocating
 
 UNITS_PER_SERVICE = 30
 """Units of the longest way per service on it."""
@@ -26,7 +26,7 @@ def units(problem: Problem, units_per_service: int = UNITS_PER_SERVICE) -> Split
     return answer(problem, budget, "units", int(given))
 
 
-@compiled
+@allocating
 def _give(
     budget: FloatArray,
     unit: float,
@@ -75,7 +75,7 @@ def _give(
         saving[best] = now_cost - _cost(budget[best] + unit, k, at[best + 1], high, area, base)
 
 
-@compiled
+@allocating
 def _cost(s: float, first: int, last: int, high: FloatArray, area: FloatArray, base: FloatArray) -> float:
     k = first
     while k < last - 1 and s > high[k]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from solvers.budgets.compiled import compiled
 from solvers.budgets.problem import FloatArray, IntArray
+from solvers.compiled import allocating
 
 
-@compiled
+@allocating
 def longest(
     budget: FloatArray, group_at: IntArray, call_at: IntArray, callee: IntArray, weight: FloatArray, out: FloatArray
 ) -> None:
@@ -23,7 +23,7 @@ def longest(
         out[i] = total
 
 
-@compiled
+@allocating
 def allowed(
     latency: FloatArray,
     bound: float,
@@ -46,7 +46,7 @@ def allowed(
                 out[callee[e]] = min(out[callee[e]], room / weight[e])
 
 
-@compiled
+@allocating
 def counted(group_at: IntArray, call_at: IntArray, callee: IntArray, out: FloatArray) -> None:
     """Put into ``out`` the most services, itself included, on any way from the root through each one."""
     n = len(group_at) - 1
@@ -64,7 +64,7 @@ def counted(group_at: IntArray, call_at: IntArray, callee: IntArray, out: FloatA
                 above[j] = max(above[j], above[i] - most + below[j])
 
 
-@compiled
+@allocating
 def fill(
     budget: FloatArray,
     high: FloatArray,
@@ -91,7 +91,7 @@ def fill(
                 budget[i] = min(budget[i] + more, max(high[i], budget[i]))
 
 
-@compiled
+@allocating
 def shrink(
     budget: FloatArray,
     low: FloatArray,
@@ -127,7 +127,7 @@ def shrink(
                 deadline[callee[e]] = min(deadline[callee[e]], room / weight[e])
 
 
-@compiled
+@allocating
 def softmax(
     value: FloatArray,
     temperature: float,
@@ -166,7 +166,7 @@ def softmax(
                 flow[callee[e]] += flow[i] * share[e] * weight[e]
 
 
-@compiled
+@allocating
 def cheapest(
     price: float, i: int, at: IntArray, low: FloatArray, high: FloatArray, area: FloatArray, base: FloatArray
 ) -> tuple[float, float]:
@@ -184,7 +184,7 @@ def cheapest(
     return low[at[i]], 0.0
 
 
-@compiled
+@allocating
 def priced(
     budget: FloatArray,
     at: IntArray,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solvers.budgets.compiled import compiled
 from solvers.budgets.passes import allowed, longest
 from solvers.budgets.problem import FloatArray, IntArray, Problem, Split
 from solvers.budgets.stations import Stations
+from solvers.compiled import allocating
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def lagrangian(problem: Problem, given: Stations, price: FloatArray) -> float:
     )  # fmt: skip
 
 
-@compiled
+@allocating
 def _latency(n: int, i: int, at: IntArray, rate: FloatArray, value: FloatArray, load: FloatArray) -> float:
     x = load[i] / n
     if x > rate[at[i + 1] - 1] * (1.0 + 1e-9):
@@ -71,7 +71,7 @@ def _latency(n: int, i: int, at: IntArray, rate: FloatArray, value: FloatArray, 
     return float(np.interp(x, rate[at[i] : at[i + 1]], value[at[i] : at[i + 1]]))
 
 
-@compiled
+@allocating
 def _rounded_up(
     budget: FloatArray, fewest: IntArray, at: IntArray, rate: FloatArray, value: FloatArray, load: FloatArray
 ) -> IntArray:
@@ -90,7 +90,7 @@ def _rounded_up(
     return found
 
 
-@compiled
+@allocating
 def _give_back(
     replicas: IntArray,
     price: FloatArray,
@@ -139,7 +139,7 @@ def _give_back(
             gain[i] = cost[i] - price[i] * (less - now[i])
 
 
-@compiled
+@allocating
 def _lagrangian(
     price: FloatArray,
     bound: float,
@@ -158,7 +158,7 @@ def _lagrangian(
     return float(total)
 
 
-@compiled
+@allocating
 def _best_whole(
     i: int,
     price: float,

@@ -187,8 +187,11 @@ def _observe(n: int = 40) -> dict[str, np.ndarray]:
 
 def test_compiled_equals_pure_python(tmp_path: Path) -> None:
     """The same source, uncompiled, in a process of its own."""
-    code = "import sys; from tests.predictors.serving import test_kernel as t; t.np.savez(sys.argv[1], **t._observe())"
     root = Path(__file__).parents[3]
+    code = (
+        "import sys, types; own = types.ModuleType('tests'); own.__path__ = ['tests']; sys.modules['tests'] = own;"
+        "from tests.predictors.serving import test_kernel as t; t.np.savez(sys.argv[1], **t._observe())"
+    )  # an installed package may ship a folder `tests` of its own, which would be found instead
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(root)}
     subprocess.run([sys.executable, "-c", code, tmp_path / "pure.npz"], check=True, env=environment, cwd=root)
     pure = np.load(tmp_path / "pure.npz")

@@ -1,0 +1,121 @@
+"""The learners of interference: boosted trees with monotone pressure, a ridge regression, the application's mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from predictors.interference.features import Known, Table, known_of, matrix, monotone
+from specs.interference import Learner
+from specs.trace import FloatArray, IntArray
+
+LEARNERS: tuple[Learner, ...] = ("boosted trees", "linear", "application mean")
+ROUNDS = 300
+RATE = 0.06
+LEAVES = 15
+RIDGE = 1.0
+MOST_CATEGORIES = 255  # what the trees can hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """One learner after training: it predicts the logarithm of the value over that with least pressure."""
+
+    table: Table
+    known: Known
+    learner: Learner
+    model: Any
+    seen: IntArray
+
+    def log_ratio(
+        self, app: IntArray, node_type: IntArray, load: FloatArray, pressure: FloatArray, figures: FloatArray
+    ) -> FloatArray:
+        """Return log(value / value alone) of rows given by their columns; ``pressure`` [N, K], ``figures`` [N, M]."""
+        if self.learner == "application mean":
+            found: FloatArray = self.model[app, node_type]
+            return found
+        features = matrix(self.table, self.known, app, node_type, load, pressure, figures, seen=self.seen)
+        if self.learner == "linear":
+            weights, centre, scale = self.model
+            return _design(self.table, features, centre, scale) @ weights  # type: ignore[no-any-return]
+        return np.asarray(_with_one_thread(self.model.predict, features))
+
+    def log_value(self, rows: IntArray) -> FloatArray:
+        """Return the predicted log of the value of rows of the table."""
+        t = self.table
+        ratio = self.log_ratio(t.app[rows], t.node_type[rows], t.load[rows], t.pressure[rows], t.figures[rows])
+        return ratio + self.known.base[t.app[rows], t.node_type[rows]]
+
+
+def fit(
+    table: Table, rows: IntArray, learner: Learner, *, seed: int, calibration: IntArray | None = None
+) -> Fitted:  # fmt: skip
+    """Train on ``rows``. ``calibration``: rows of applications that are not trained on, for their value alone."""
+    known = known_of(table, rows if calibration is None else np.concatenate([rows, calibration]))
+    target = table.log_value[rows] - known.base[table.app[rows], table.node_type[rows]]
+    seen = np.unique(table.app[rows])
+    columns = (table.app[rows], table.node_type[rows], table.load[rows], table.pressure[rows], table.figures[rows])
+    if learner == "application mean":
+        model: Any = _means(table, rows, target)
+    elif learner == "linear":
+        model = _ridge(table, matrix(table, known, *columns, seen=seen), target)
+    else:
+        model = _boosted(table, matrix(table, known, *columns, seen=seen), target, seed)
+    return Fitted(table=table, known=known, learner=learner, model=model, seen=seen)
+
+
+def _means(table: Table, rows: IntArray, target: FloatArray) -> FloatArray:
+    """Return the mean of the target [A, T]; of all where an application was never trained on."""
+    means = np.full((len(table.apps), len(table.node_types)), target.mean())
+    for app, node_type in np.unique(np.column_stack([table.app[rows], table.node_type[rows]]), axis=0):
+        means[app, node_type] = target[(table.app[rows] == app) & (table.node_type[rows] == node_type)].mean()
+    return means
+
+
+def _ridge(
+    table: Table, features: FloatArray, target: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:  # fmt: skip
+    """Return the weights of a ridge regression with the means and scales of its numeric columns. [std]"""
+    numeric = features[:, 2:]
+    known = ~np.isnan(numeric)
+    count = np.maximum(known.sum(axis=0), 1)
+    centre = np.where(known, numeric, 0.0).sum(axis=0) / count
+    scale = np.sqrt(np.where(known, (numeric - centre) ** 2, 0.0).sum(axis=0) / count)
+    scale[scale == 0] = 1.0
+    design = _design(table, features, centre, scale)
+    penalty = RIDGE * np.eye(design.shape[1])
+    penalty[0, 0] = 0.0
+    weights = np.asarray(np.linalg.solve(design.T @ design + penalty, design.T @ target), dtype=np.float64)
+    return weights, np.asarray(centre, dtype=np.float64), np.asarray(scale, dtype=np.float64)
+
+
+def _design(table: Table, features: FloatArray, centre: FloatArray, scale: FloatArray) -> FloatArray:
+    numbers = np.nan_to_num((features[:, 2:] - centre) / scale)
+    apps = features[:, :1] == np.arange(len(table.apps))
+    types = features[:, 1:2] == np.arange(len(table.node_types))
+    return np.hstack([np.ones((len(features), 1)), apps, types, numbers])
+
+
+def _boosted(table: Table, features: FloatArray, target: FloatArray, seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    categories = [len(table.apps) <= MOST_CATEGORIES, len(table.node_types) <= MOST_CATEGORIES]
+    categories += [False] * (features.shape[1] - 2)
+    model = HistGradientBoostingRegressor(
+        max_iter=ROUNDS, learning_rate=RATE, max_leaf_nodes=LEAVES, l2_regularization=1.0,
+        min_samples_leaf=min(max(len(target) // 60, 3), 20), monotonic_cst=monotone(table),
+        categorical_features=categories, early_stopping=False, random_state=seed,
+    )  # fmt: skip
+    known = np.where(np.isnan(features).all(axis=0), 0.0, features)  # the trees cannot bin a column without a value
+    return _with_one_thread(model.fit, known, target)
+
+
+def _with_one_thread(call: Callable[..., Any], *arguments: FloatArray) -> Any:
+    """Tables are small: threads would wait for each other longer than they work, on a busy machine many times so."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="openmp"):
+        return call(*arguments)
