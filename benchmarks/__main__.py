@@ -35,6 +35,7 @@ NAMES = (
     "cilantro",
     "cocoserve",
     "layer-services",
+    "manifests",
     "hpa",
     "week",
     "captain",

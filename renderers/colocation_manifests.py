@@ -15,7 +15,7 @@ PRIORITIES = {"koord-prod": 9000, "koord-batch": 5000}
 
 
 def patches(plan: PlanDocument, sha256: str) -> str:
-    """Return PriorityClasses and one partial Deployment per service; raises `InputError` where nothing was decided or a name is no object's.
+    """Return PriorityClasses and one partial Deployment per service; raises `InputError` without a decision.
 
     The Deployments are meant for `kubectl apply --server-side`, which merges them into those that run. ``sha256``: of
     the plan's file, carried as an annotation.
