@@ -65,6 +65,9 @@ NOTES = (
     "A field counts as present where its value is found in its object, not where some text is. Fields that no manifest"
     " can set (a sum, a price, how replicas are bought) are listed with the reason in benchmarks/manifest_fields.py; a"
     " field that is in neither list counts as missing.",
+    "Of autoscaling, plans of one policy are exported. The plan of all policies recommends a receding horizon or a"
+    " forecast for some services of this sample, which no Kubernetes object runs: its export is refused with the"
+    " cheapest policy that can be deployed.",
     "llm-d is exported twice: with the nodes of 8 GPUs as planned, and of 2, so that a replica spans nodes.",
 )
 
