@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.export_html import html
-from cli.export_kubernetes import kubernetes, vpa
+from cli.export_kubernetes import keda, kubernetes, llm_d, prometheus, vpa
 from cli.export_placement import device_map
 from cli.export_serving import benchmark, vllm
 
@@ -15,6 +15,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 @app.callback()
 def export() -> None:
     """Turn a plan into engine commands, manifests, the benchmark that would refute it, or a page."""
+    """Turn a plan into what other programs read: engine commands, manifests, rules, a page, or a refuting benchmark."""
 
 
 for command in (
@@ -23,6 +24,9 @@ for command in (
     device_map,
     kubernetes,
     vpa,
+    keda,
+    llm_d,
+    prometheus,
     html,
 ):
     app.command()(command)

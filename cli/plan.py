@@ -27,6 +27,7 @@ for command in (
     serving,
     batching,
     rightsizing,
+    autoscaling,
     placement,
     modules,
     brownout,

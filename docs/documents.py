@@ -74,6 +74,8 @@ KINDS: tuple[type[Document], ...] = (
     AccuracyTable,
     SloPlan,
     LearnedModel,
+    Scaling,
+    AutoscalingPlan,
     InterferenceEstimate,
     ColocationPlan,
     Scaling,

@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from renderers.manifests import APP_LABEL, PLAN, decided, dns_label
 from specs.colocation import ColocationDecision, ColocationPlan, PlacedService
-from specs.errors import InputError
 from specs.plan import PlanDocument
 from specs.writing import data_to_yaml
 
 PRIORITIES = {"koord-prod": 9000, "koord-batch": 5000}
 """Koordinator's classes with the lower end of their ranges (koord-prod 9000–9999, koord-batch 5000–5999). [std]"""
-PLAN = "tonnage/plan"
-APP_LABEL = "app"
 
 
 def patches(plan: PlanDocument, sha256: str) -> str:
-    """Return PriorityClasses and one partial Deployment per service; raises `InputError` where nothing was decided.
+    """Return PriorityClasses and one partial Deployment per service; raises `InputError` without a decision.
 
     The Deployments are meant for `kubectl apply --server-side`, which merges them into those that run. ``sha256``: of
     the plan's file, carried as an annotation.
     """
     assert isinstance(plan, ColocationPlan)
-    if plan.decision is None:
-        raise InputError(f"{plan.metadata.name}: is {plan.status.outcome}, so there is nothing to export")
-    documents = [*_priorities(plan.decision), *(deployment(one, plan.decision) for one in plan.decision.services)]
+    decision: ColocationDecision = decided(plan)
+    documents = [*_priorities(decision), *(deployment(one, decision) for one in decision.services)]
     for one in documents:
         one["metadata"]["annotations"] = {PLAN: sha256}
     return "\n".join([*_head(plan), "---\n".join(data_to_yaml(one) for one in documents)])
@@ -61,7 +58,7 @@ def _priority(one: PlacedService) -> str:
 
 def deployment(one: PlacedService, decision: ColocationDecision) -> dict[str, Any]:
     """Return the part of a Deployment that this plan decides: replicas, class, priority, nodes, spread."""
-    metadata = {"name": one.service} | ({"namespace": one.namespace} if one.namespace else {})
+    metadata = {"name": dns_label(one.service, "service")} | ({"namespace": one.namespace} if one.namespace else {})
     pod: dict[str, Any] = {
         "priorityClassName": _priority(one),
         "affinity": _affinity(one, decision),

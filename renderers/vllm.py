@@ -54,12 +54,7 @@ def _block(deployment: DeploymentInPlan, replicas: int, parallel: Parallel, role
 
 def command(deployment: DeploymentInPlan, parallel: Parallel, connector: str | None = None) -> str:
     """The command line of one replica, at most 100 columns wide."""
-    published = deployment.labels.get("published", deployment.model)
-    flags = _flags(deployment, parallel)
-    if published != deployment.model:
-        flags = ["--served-model-name", deployment.model, *flags]
-    if connector:
-        flags += ["--kv-transfer-config", CONNECTOR.format(role=connector)]
+    published, *flags = arguments(deployment, parallel, connector)
     lines = ["vllm serve " + shlex.quote(published)]
     for word in _pairs(flags):
         if len(lines[-1]) + len(word) > 96:
@@ -67,6 +62,17 @@ def command(deployment: DeploymentInPlan, parallel: Parallel, connector: str | N
             lines.append("   ")
         lines[-1] += f" {word}"
     return "\n".join(lines)
+
+
+def arguments(deployment: DeploymentInPlan, parallel: Parallel, connector: str | None = None) -> list[str]:
+    """Return the words after `vllm serve`: the published model, then every limit that was planned."""
+    published = deployment.labels.get("published", deployment.model)
+    flags = _flags(deployment, parallel)
+    if published != deployment.model:
+        flags = ["--served-model-name", deployment.model, *flags]
+    if connector:
+        flags += ["--kv-transfer-config", CONNECTOR.format(role=connector)]
+    return [published, *flags]
 
 
 def _pairs(words: list[str]) -> list[str]:

@@ -13,7 +13,9 @@ from specs.plan import PlanDocument
 
 # The module of each kind of plan that has charts of its own: `decision(plan)` and `sections(plan, ledger)`.
 OWN: dict[str, str] = {
+    "AutoscalingPlan": "renderers.page.autoscaling",
     "ServingPlan": "renderers.page.serving",
+    "SloPlan": "renderers.page.slo",
 }
 DRAW = """
 const dark = matchMedia("(prefers-color-scheme: dark)");

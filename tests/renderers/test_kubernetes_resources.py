@@ -8,7 +8,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from renderers.kubernetes_resources import PLAN, patches, vpa_objects
+from renderers.kubernetes_resources import patches, vpa_objects
+from renderers.manifests import PLAN
 from specs.base import Metadata
 from specs.errors import InputError
 from specs.plan import Status

@@ -15,6 +15,7 @@ from renderers.page import page
 from renderers.page.parts import number, table
 from specs.base import Figure, Metadata
 from specs.plan import AtLoad, Evidence, PlanDocument, ServingPlan, Status
+from tests.renderers.cluster_plans import autoscaling, slo
 from tests.renderers.serving_plan import plan as serving_plan
 
 CURVE = tuple(AtLoad(factor=f, holds=f < 1.4, ttft_p99_s=0.4 * f, tpot_p99_s=0.03 * f) for f in (0.5, 1.0, 1.5))
@@ -43,9 +44,10 @@ class Tags(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_whole_and_loads_nothing() -> None:
+@pytest.mark.parametrize("plan", [plan_with_curve(), autoscaling(), slo()], ids=lambda one: one.kind)
+def test_the_page_is_whole_and_loads_nothing(plan: PlanDocument) -> None:
     tags = Tags()
-    tags.feed(page(plan_with_curve()))
+    tags.feed(page(plan))
     assert tags.open == []
     assert tags.addresses == ["data:,"]
 
@@ -57,6 +59,22 @@ def test_what_the_plan_says_is_on_the_page() -> None:
     assert 'data-for="ttft-against-load"' in text
     for entry in plan.evidence:
         assert entry.source in text
+
+
+def test_an_autoscaling_plan_shows_load_forecast_replicas_and_the_front() -> None:
+    text = page(autoscaling())
+    for name in ("load-of-gateway", "replicas-of-gateway", "cost-of-gateway"):
+        assert f'data-for="{name}"' in text
+    assert '"y": [1.5, 3.5, 2.5], "name": "forecast"' in text
+    assert "gateway p99 ≤ 1.2 s" in text
+
+
+def test_an_slo_plan_shows_paths_with_budgets_and_what_a_millisecond_costs() -> None:
+    text = page(slo())
+    assert "checkout 100 ms → cart 50 ms within 150 ms" in text
+    assert 'data-for="budgets-along-paths"' in text
+    assert 'data-for="marginal-costs"' in text
+    assert "<td>mail</td>" in text
 
 
 def test_hostile_text_is_shown_and_not_run() -> None:
@@ -86,12 +104,22 @@ def test_numbers_and_tables() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [390, 1100])
-def test_a_browser_draws_it_without_a_complaint(tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize(
+    ("plan", "width", "charts", "name"),
+    [
+        (plan_with_curve(), 390, 2, "ttft-against-load"),
+        (plan_with_curve(), 1100, 2, "ttft-against-load"),
+        (autoscaling(), 390, 3, "load-of-gateway"),
+        (slo(), 1100, 2, "budgets-along-paths"),
+    ],
+)
+def test_a_browser_draws_it_without_a_complaint(
+    tmp_path: Path, plan: PlanDocument, width: int, charts: int, name: str
+) -> None:
     browser = shutil.which("chromium")
     if browser is None:
         pytest.skip("no program `chromium`; Debian's package of that name has it")
-    (tmp_path / "page.html").write_text(page(plan_with_curve()), encoding="utf-8")
+    (tmp_path / "page.html").write_text(page(plan), encoding="utf-8")
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     more = "--disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=10000"
     command = [browser, *flags.split(), *more.split(), f"--user-data-dir={tmp_path}/profile", "--dump-dom"]
@@ -100,5 +128,5 @@ def test_a_browser_draws_it_without_a_complaint(tmp_path: Path, width: int) -> N
         capture_output=True, text=True, timeout=120, check=True, env=os.environ | {"HOME": str(tmp_path)},
     )  # fmt: skip
     assert [line for line in shown.stderr.splitlines() if "CONSOLE" in line] == []
-    assert len(re.findall(r'class="main-svg"', shown.stdout)) >= 2
-    assert "ttft-against-load" in shown.stdout
+    assert len(re.findall(r'class="main-svg"', shown.stdout)) >= charts
+    assert name in shown.stdout
