@@ -46,11 +46,6 @@ NAMES = (
     "engine-loop",
     "services",
     "history",
-    "hpa",
-    "week",
-    "captain",
-    "aibrix",
-    "scalers",
 )
 RESULTS = Path(__file__).parent / "results"
 

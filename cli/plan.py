@@ -34,6 +34,5 @@ for command in (
     techniques,
     slo,
     colocation,
-    autoscaling,
 ):
     app.command()(command)

@@ -78,8 +78,6 @@ KINDS: tuple[type[Document], ...] = (
     AutoscalingPlan,
     InterferenceEstimate,
     ColocationPlan,
-    Scaling,
-    AutoscalingPlan,
 )
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",
