@@ -19,6 +19,7 @@ EXPLAINERS: dict[str, str] = {
     "RightsizingPlan": "renderers.rightsizing",
     "ServingPlan": "renderers.explain",
     "TechniquesPlan": "renderers.techniques",
+    "SloPlan": "renderers.slo",
 }
 
 

@@ -11,6 +11,7 @@ from cli.plan_placement import placement
 from cli.plan_rightsizing import rightsizing
 from cli.plan_serving import serving
 from cli.plan_techniques import techniques
+from cli.plan_slo import slo
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -28,5 +29,6 @@ for command in (
     modules,
     brownout,
     techniques,
+    slo,
 ):
     app.command()(command)

@@ -28,6 +28,7 @@ from specs.experts import ExpertProfile
 from specs.gpu import GpuProfile
 from specs.host import HostProfile
 from specs.load import LoadForecast, LoadForecasts
+from specs.learned_model import LearnedModel
 from specs.model import Model
 from specs.modules import ModulesPlan
 from specs.placement import PlacementPlan
@@ -68,6 +69,19 @@ KINDS: tuple[type[Document], ...] = (
     TechniquesPlan,
     AccuracyTable,
 )
+from specs.slo_plan import SloPlan
+from specs.workload import Workload
+
+KINDS: tuple[type[Document], ...] = (
+    Workload, Cluster, Deployment, ServingPlan, BatchingPlan, MemoryEstimate, ServingEstimate, CheckReport,
+    LayerProfile, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
+    Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
+    HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
+    Application, ServiceProfile, ApplicationEstimate, SloPlan, LearnedModel,
+    Workload, Cluster, Deployment, ServingPlan, PlacementPlan, ModulesPlan, MemoryEstimate, ServingEstimate,
+    CheckReport, LayerProfile, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport,
+    Device, Model,
+)  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",
     "_per_s": "per second", "_usd_per_hour": "USD per hour", "_tokens": "tokens", "_mhz": "MHz", "_w": "W",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -37,6 +37,23 @@ class LoadPoint(Spec):
     source: str | None = None
 
 
+class Neighbours(Spec):
+    """How busy the rest of a node is, apart from the service looked at: shares of its CPU and memory bandwidth."""
+
+    cpu: Share = 0.0
+    memory: Share = 0.0
+
+
+class Interference(Neighbours):
+    """How much what load adds to latency grows with the node's other work; ``cpu``, ``memory``: when it was measured.
+
+    Slope × (1 + cpu_slope · cpu + memory_slope · memory), after Erms.
+    """
+
+    cpu_slope: NonNegative = 0.0
+    memory_slope: NonNegative = 0.0
+
+
 class LatencyCurveSpec(Spec):
     """Latency against load. ``mgc`` and ``usl`` have parameters, ``piecewise`` knots of (per second, seconds).
 
@@ -53,6 +70,7 @@ class LatencyCurveSpec(Spec):
     loads: Count  # distinct loads behind the fit
     error: NonNegative | None = None  # absent where too few loads could be left out
     errors: dict[CurveForm, NonNegative] = Field(default_factory=dict)
+    interference: Interference | None = None  # where it was measured beside known neighbours
 
     @model_validator(mode="after")
     def _whole(self) -> LatencyCurveSpec:
@@ -134,6 +152,7 @@ class Service(Spec):
     affinity: Affinity | None = None
     owner: str | None = None
     usd_per_replica_hour: Sourced | None = None
+    neighbours: Neighbours | None = None  # what its nodes run besides; absent: as when its curves were measured
     profile: str | None = None  # a ServiceProfile: a path, or an id in the store
     concurrency: Count | None = None
     service_time: ServiceTime | None = None
@@ -172,6 +191,7 @@ class Entry(Spec):
     rate_per_s: NonNegative | None = None
     share: Share | None = None  # of all requests seen
     slo: ApplicationSlo | None = None
+    priority: Annotated[int, Field(ge=0)] | None = None  # at shared services; 0 goes first
 
 
 class ApplicationSpec(Spec):

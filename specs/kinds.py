@@ -30,6 +30,7 @@ PLAN_KINDS: dict[str, str] = {
     "RightsizingPlan": "specs.rightsizing",
     "ServingPlan": "specs.plan",
     "TechniquesPlan": "specs.techniques",
+    "SloPlan": "specs.slo_plan",
 }
 """Each kind of plan and the module of its model."""
 
