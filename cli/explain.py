@@ -18,8 +18,8 @@ EXPLAINERS: dict[str, str] = {
     "PlacementPlan": "renderers.placement",
     "RightsizingPlan": "renderers.rightsizing",
     "ServingPlan": "renderers.explain",
-    "TechniquesPlan": "renderers.techniques",
     "SloPlan": "renderers.slo",
+    "TechniquesPlan": "renderers.techniques",
 }
 
 

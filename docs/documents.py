@@ -68,20 +68,9 @@ KINDS: tuple[type[Document], ...] = (
     BrownoutPlan,
     TechniquesPlan,
     AccuracyTable,
+    SloPlan,
+    LearnedModel,
 )
-from specs.slo_plan import SloPlan
-from specs.workload import Workload
-
-KINDS: tuple[type[Document], ...] = (
-    Workload, Cluster, Deployment, ServingPlan, BatchingPlan, MemoryEstimate, ServingEstimate, CheckReport,
-    LayerProfile, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
-    Workload, Cluster, Deployment, ServingPlan, MemoryEstimate, ServingEstimate, CheckReport, LayerProfile,
-    HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport, Device, Model,
-    Application, ServiceProfile, ApplicationEstimate, SloPlan, LearnedModel,
-    Workload, Cluster, Deployment, ServingPlan, PlacementPlan, ModulesPlan, MemoryEstimate, ServingEstimate,
-    CheckReport, LayerProfile, HostProfile, GpuProfile, EngineProfile, CpiProfile, ExpertProfile, DriftReport,
-    Device, Model,
-)  # fmt: skip
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",
     "_per_s": "per second", "_usd_per_hour": "USD per hour", "_tokens": "tokens", "_mhz": "MHz", "_w": "W",

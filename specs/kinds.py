@@ -29,8 +29,8 @@ PLAN_KINDS: dict[str, str] = {
     "PlacementPlan": "specs.placement",
     "RightsizingPlan": "specs.rightsizing",
     "ServingPlan": "specs.plan",
-    "TechniquesPlan": "specs.techniques",
     "SloPlan": "specs.slo_plan",
+    "TechniquesPlan": "specs.techniques",
 }
 """Each kind of plan and the module of its model."""
 
