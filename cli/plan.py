@@ -10,8 +10,8 @@ from cli.plan_modules import modules
 from cli.plan_placement import placement
 from cli.plan_rightsizing import rightsizing
 from cli.plan_serving import serving
-from cli.plan_techniques import techniques
 from cli.plan_slo import slo
+from cli.plan_techniques import techniques
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 

@@ -27,8 +27,8 @@ from specs.estimate import MemoryEstimate
 from specs.experts import ExpertProfile
 from specs.gpu import GpuProfile
 from specs.host import HostProfile
-from specs.load import LoadForecast, LoadForecasts
 from specs.learned_model import LearnedModel
+from specs.load import LoadForecast, LoadForecasts
 from specs.model import Model
 from specs.modules import ModulesPlan
 from specs.placement import PlacementPlan
@@ -36,6 +36,7 @@ from specs.plan import ServingPlan
 from specs.prediction import ServingEstimate
 from specs.profile import LayerProfile
 from specs.rightsizing import RightsizingPlan
+from specs.slo_plan import SloPlan
 from specs.techniques import TechniquesPlan
 from specs.workload import Workload
 

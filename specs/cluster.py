@@ -80,6 +80,7 @@ class ClusterSpec(Spec):
     pools: tuple[Pool, ...] = ()
     cpu_pools: tuple[CpuPool, ...] = ()
     network_gbps: NonNegative = 100.0
+    call_s: Sourced | None = None  # what the network adds to one call between two nodes, there and back
 
     @model_validator(mode="after")
     def _is_not_empty(self) -> ClusterSpec:
