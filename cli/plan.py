@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from cli.plan_application import application
 from cli.plan_batching import batching
 from cli.plan_brownout import brownout
 from cli.plan_modules import modules
@@ -30,5 +31,6 @@ for command in (
     brownout,
     techniques,
     slo,
+    application,
 ):
     app.command()(command)

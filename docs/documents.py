@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from specs.accuracy import AccuracyTable
 from specs.application import Application, ServiceProfile
 from specs.application_estimate import ApplicationEstimate
+from specs.application_plan import ApplicationPlan
 from specs.base import Document
 from specs.batching import BatchingPlan
 from specs.brownout import BrownoutPlan
@@ -70,6 +71,7 @@ KINDS: tuple[type[Document], ...] = (
     TechniquesPlan,
     AccuracyTable,
     SloPlan,
+    ApplicationPlan,
     LearnedModel,
 )
 UNITS = {

@@ -23,6 +23,7 @@ PROFILE_KINDS: dict[str, str] = {
 """Each kind of profile and the module of its model."""
 
 PLAN_KINDS: dict[str, str] = {
+    "ApplicationPlan": "specs.application_plan",
     "BatchingPlan": "specs.batching",
     "BrownoutPlan": "specs.brownout",
     "ModulesPlan": "specs.modules",
