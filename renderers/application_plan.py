@@ -1,4 +1,4 @@
-"""The table and the sentences of an application's plan: replicas and nodes first, then caches, latencies and reasons."""
+"""The table and the sentences of an application's plan: replicas first, then latencies, nodes, caches and reasons."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def _sentences(plan: ApplicationPlan) -> Iterator[str]:
         yield (
             f"{one.entry} must answer within {seconds(one.bound_s)} ({one.level}). {seconds(taken)} were kept for the "
             f"network before the rest was split; simulated whole it takes {seconds(one.simulated_s.value)}, standard "
-            f"error {seconds(one.standard_error_s)}, and the longest way spends {seconds(one.network_s)} on the network."
+            f"error {seconds(one.standard_error_s)}; its longest way spends {seconds(one.network_s)} on the network."
         )
     for service in sorted(decision.services, key=lambda each: -each.utilisation)[:1]:
         yield (

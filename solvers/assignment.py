@@ -120,17 +120,21 @@ def _total(problem: Problem, money: FloatArray, network: FloatArray, interferenc
 
 
 def least_money(problem: Problem) -> float:
-    """Return the money below which no nodes hold everything: the nodes of best price per capacity, cut (std)."""
+    """Return the money below which no whole nodes offer the sum of all needs; infinite where all together do not.
+
+    A covering programme over kinds of nodes, solved exactly (std); that replicas cannot be cut is left out.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
     total = problem.need[problem.service].sum(axis=0)
-    bounds = [0.0]
-    for kind, needed in enumerate(total.tolist()):
-        capacity = problem.capacity[:, kind]
-        spent = 0.0
-        for node in np.argsort(problem.money / np.maximum(capacity, 1e-300), kind="stable").tolist():
-            part = min(needed / capacity[node], 1.0) if capacity[node] > 0.0 else 0.0
-            spent, needed = spent + part * float(problem.money[node]), needed - part * float(capacity[node])
-        bounds.append(spent if needed <= 1e-9 * float(total[kind]) else math.inf)
-    return max(bounds)
+    kinds, counts = np.unique(np.column_stack([problem.money, problem.capacity]), axis=0, return_counts=True)
+    if (counts @ kinds[:, 1:] < total * (1.0 - 1e-9)).any():
+        return math.inf
+    enough = LinearConstraint(kinds[:, 1:].T, total * (1.0 - 1e-9), np.inf)
+    found = milp(
+        kinds[:, 0], constraints=enough, integrality=np.ones(len(kinds), dtype=np.int64), bounds=Bounds(0, counts)
+    )
+    return float(found.fun) if found.success else 0.0
 
 
 def _found(problem: Problem, node: IntArray, method: Literal["exact", "genetic with swaps"]) -> Found:
@@ -218,7 +222,7 @@ def _children(people: IntArray, found: FloatArray, nodes: int, rng: np.random.Ge
     first, second = people[winners[0]], people[winners[1]]
     children = np.where(rng.random(first.shape) < 0.5, first, second)
     mutated = rng.random(children.shape) < max(MUTATION, 1.0 / children.shape[1])
-    return np.where(mutated, rng.integers(nodes, size=children.shape), children)
+    return np.asarray(np.where(mutated, rng.integers(nodes, size=children.shape), children))
 
 
 def _improved(problem: Problem, node: IntArray, rng: np.random.Generator) -> IntArray:

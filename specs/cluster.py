@@ -6,14 +6,15 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from specs.base import Count, Document, NonNegative, Positive, Sourced, Spec
+from specs.base import Count, Document, NonNegative, Positive, Share, Sourced, Spec
 
 
 class Pool(Spec):
     """Nodes of one kind.
 
     ``taken_gpus``: GPUs already in use per node, as a list of nodes (shorter lists leave the rest free),
-    or one number for every node.
+    or one number for every node. ``idle_gib``: memory that those who hold the taken GPUs leave idle, per taken GPU in
+    order, or one number for each; ``taken_busy``: share of the time that they compute.
     """
 
     name: str
@@ -22,6 +23,8 @@ class Pool(Spec):
     gpus_per_node: Count
     usd_per_gpu_hour: Sourced | None = None
     taken_gpus: int | tuple[int, ...] = 0
+    idle_gib: NonNegative | tuple[NonNegative, ...] = 0.0
+    taken_busy: Share = 0.0
     memory_gib: Positive | None = None  # host memory per node
 
     @model_validator(mode="after")
@@ -29,6 +32,9 @@ class Pool(Spec):
         for node, taken in enumerate(self.taken_by_node()):
             if not 0 <= taken <= self.gpus_per_node:
                 raise ValueError(f"node {node} has {self.gpus_per_node} GPUs, of which {taken} cannot be taken")
+        taken = sum(self.taken_by_node())
+        if isinstance(self.idle_gib, tuple) and len(self.idle_gib) > taken:
+            raise ValueError(f"idle_gib lists {len(self.idle_gib)} GPUs, {taken} are taken")
         return self
 
     def taken_by_node(self) -> tuple[int, ...]:
@@ -38,6 +44,15 @@ class Pool(Spec):
         if len(self.taken_gpus) > self.nodes:
             raise ValueError(f"taken_gpus lists {len(self.taken_gpus)} nodes, the pool has {self.nodes}")
         return self.taken_gpus + (0,) * (self.nodes - len(self.taken_gpus))
+
+    def idle_by_gpu(self) -> tuple[tuple[int, int, float], ...]:
+        """(node, index on it, idle GiB) of each taken GPU; the taken GPUs of a node come first."""
+        taken = [(node, gpu) for node, count in enumerate(self.taken_by_node()) for gpu in range(count)]
+        if isinstance(self.idle_gib, tuple):
+            idle = self.idle_gib + (0.0,) * (len(taken) - len(self.idle_gib))
+        else:
+            idle = (self.idle_gib,) * len(taken)
+        return tuple((node, gpu, gib) for (node, gpu), gib in zip(taken, idle, strict=True))
 
     def free_by_node(self) -> tuple[int, ...]:
         """GPUs still free on each node."""

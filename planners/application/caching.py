@@ -41,7 +41,7 @@ class DataSet:
         process, store, buffer = answered.tolist()
         beyond = 1.0 - process - store
         asks_store = (1.0 - process) * self.reads.store_s
-        return asks_store + buffer * self.reads.buffer_s + max(beyond - buffer, 0.0) * self.disk_s
+        return float(asks_store + buffer * self.reads.buffer_s + max(beyond - buffer, 0.0) * self.disk_s)
 
 
 def data_sets(question: Question, replicas: Mapping[str, int]) -> list[DataSet]:
@@ -86,7 +86,7 @@ def cached(question: Question, replicas: Mapping[str, int]) -> list[CachePlanned
         return []
     unit = memory / UNITS
     costs = [
-        lambda units, one=one: one.reads_per_s * one.read_s(one.answered(tuple(unit * u for u in units)))  # type: ignore[misc]
+        lambda units, one=one: one.reads_per_s * one.read_s(one.answered(tuple(unit * u for u in units)))
         for one in sets
     ]
     return [

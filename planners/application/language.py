@@ -65,7 +65,7 @@ def _rate(workload: Workload) -> float | None:
 def _latencies(found: ServingPlan) -> dict[str, float]:
     """The upper end of each latency of a whole answer, as the serving plan states it."""
     assert found.expected is not None
-    said = {}
+    said: dict[str, float] = {}
     for quantity in FIGURES:
         figure = getattr(found.expected.e2e_s, quantity)
         if figure is not None:

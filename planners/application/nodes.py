@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from planners.application.question import Question, node_names
 from predictors.application.graph import read_graph
-from solvers.assignment import FloatArray, Found, Problem, place, share_of
+from solvers.assignment import FloatArray, Found, IntArray, Problem, place, share_of
 from specs.application import ApplicationSpec
 from specs.cluster import CpuPool
 
@@ -71,7 +71,9 @@ def _traffic(question: Question, spec: ApplicationSpec, names: tuple[str, ...]) 
 
 def placed(question: Question, names: tuple[str, ...], problem: Problem, found: Found | None = None) -> Placed:
     """Place the replicas, or take ``found`` as their placement."""
-    found = found or place(problem, seed=question.seed)
+    if found is None:
+        found = place(problem, seed=question.seed)
+        found = replace(found, node=_renumbered(problem, found.node))
     share = share_of(problem, found.node[None])[0]
     each = np.bincount(problem.service, minlength=len(names))
     load = (share * (each * problem.busy)[:, None]).sum(axis=0)
@@ -81,6 +83,19 @@ def placed(question: Question, names: tuple[str, ...], problem: Problem, found: 
         names=names, nodes=node_names(question.pools), problem=problem, found=found, share=share,
         slowdown=dict(zip(names, grown.tolist(), strict=True)),
     )  # fmt: skip
+
+
+def _renumbered(problem: Problem, node: IntArray) -> IntArray:
+    """The same placement with nodes that are alike taken in their order."""
+    alike: dict[tuple[float, ...], list[int]] = {}
+    for i in range(len(problem.capacity)):
+        key = (float(problem.money[i]), float(problem.cores[i]), *problem.capacity[i].tolist())
+        alike.setdefault(key, []).append(i)
+    first: dict[int, int] = {}
+    for members in alike.values():
+        used = [i for i in dict.fromkeys(node.tolist()) if i in members]
+        first |= dict(zip(used, members, strict=False))
+    return np.array([first[i] for i in node.tolist()], dtype=np.int64)
 
 
 def crossing(one: Placed, caller: str, callee: str) -> float:

@@ -209,7 +209,8 @@ def _compared(question: Question, best: Answer, progress: OnProgress) -> list[Co
     said = [
         Compared(
             way="the same replicas spread over every node", usd_per_hour=float(problem.money[used].sum()),
-            nodes=int(used.sum()), replicas=sum(best.replicas.values()), latency_over_bound=whole.over if whole else None,
+            nodes=int(used.sum()), replicas=sum(best.replicas.values()),
+            latency_over_bound=whole.over if whole else None,
             fails=None if whole else "a service is overloaded by its neighbours",
         )
     ]  # fmt: skip

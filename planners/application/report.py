@@ -60,6 +60,8 @@ def _reason(answer: Answer, decision: ApplicationDecision) -> str:
     nodes = f"{len(decision.nodes)} node{'s' if len(decision.nodes) != 1 else ''}"
     if found.method == "exact":
         return f"{steps}; no other way to place these replicas is cheaper than {nodes}"
+    if found.money <= found.bound * (1.0 + 1e-9):
+        return f"{steps}; no cheaper nodes hold these replicas than {nodes}"
     gap = found.money / found.bound - 1.0 if found.bound > 0.0 else 0.0
     return f"{steps}; {nodes}, at most {max(gap, 0.0):.0%} dearer than any that hold these replicas"
 
@@ -174,6 +176,7 @@ def _notes(question: Question, answer: Answer) -> Iterator[str]:
         yield f"no cache_memory_gib is given: the reads of {', '.join(lacks[:6])} are not cached"
     if answer.caches:
         stored = sum(one.store_gib for one in answer.caches)
+    if answer.caches and stored > 0.0:
         yield f"the shared store's {stored:.3g} GiB are memory beyond the services': it needs a place of its own"
     yield from answer.spec.notes
 

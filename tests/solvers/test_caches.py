@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from solvers.caches import hit_shares, levels, split, zipf
+from solvers.caches import FloatArray, hit_shares, levels, split, zipf
 
 
-def simulated(share: np.ndarray, capacities: list[int], reads: int = 150_000) -> np.ndarray:
+def simulated(share: FloatArray, capacities: list[int], reads: int = 150_000) -> FloatArray:
     """Shares of the reads that each level answers, each a least-recently-used list behind the one before."""
     drawn = np.random.default_rng(1).choice(len(share), size=reads, p=share).tolist()
     kept: list[OrderedDict[int, None]] = [OrderedDict() for _ in capacities]
@@ -60,10 +61,11 @@ def test_a_full_cache_hits_always_an_empty_one_never_and_unread_items_are_not_ke
 def test_the_split_is_the_best_of_all_for_independent_caches() -> None:
     sets = [zipf(500, 0.8), zipf(2000, 1.0), zipf(100, 0.4)]
     reads = (30.0, 50.0, 20.0)
-    costs = [
-        lambda units, s=s, c=c, r=r: r * (1.0 - float(levels(s, c, [25.0 * units[0]])[0]))
-        for (s, c), r in zip(sets, reads, strict=True)
-    ]
+
+    def cost_of(k: int) -> Callable[[tuple[int, ...]], float]:
+        return lambda units: reads[k] * (1.0 - float(levels(*sets[k], [25.0 * units[0]])[0]))
+
+    costs = [cost_of(k) for k in range(3)]
     found = split(costs, 1, 12)
     best = min(
         sum(cost((u,)) for cost, u in zip(costs, way, strict=True))
