@@ -45,7 +45,7 @@ def language(question: Question) -> Language:
         plans.append((one.name, found))
         if found.decision is None or found.expected is None:
             continue
-        profiles[one.name] = _profile(one.name, found, needed)
+        profiles[one.name] = _profile(one.name, found, rate or needed)
         gpus.append(
             GpusPlanned(
                 service=one.name, workload=one.workload, gpus=found.decision.gpus, outcome=found.status.outcome,

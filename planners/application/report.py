@@ -44,7 +44,7 @@ def report(
         network_in_flight=found.network, interference_cores=found.interference, reserved_network_s=answer.reserved_s,
         tightened=answer.factor,
         compared=compared if priced else tuple(one.model_copy(update={"usd_per_hour": None}) for one in compared),
-        notes=tuple(_notes(question, answer)),
+        notes=tuple(_notes(question, served, answer)),
     )  # fmt: skip
     return ApplicationPlan(
         metadata=metadata(question),
@@ -161,10 +161,12 @@ def _entries(question: Question, answer: Answer) -> Iterator[EntryPlanned]:
         )  # fmt: skip
 
 
-def _notes(question: Question, answer: Answer) -> Iterator[str]:
+def _notes(question: Question, served: Language, answer: Answer) -> Iterator[str]:
     yield "the steps are planned in turn, not as one programme: another order may find a cheaper whole"
     if question.call is ASSUMED_CALL:
         yield "the time of a call between nodes is assumed: give the cluster `call_s`"
+    for one in served.gpus:
+        yield f"{one.service}: its latency is its serving plan's, up to the rate of {one.workload}; beyond it is unknown"
     if not any(pool.usd_per_node_hour for pool in question.pools):
         yield "the nodes have no prices: fewer cores are kept in use instead"
     if answer.factor < 1.0:
