@@ -137,6 +137,34 @@ class ServiceTime(Spec):
     distribution: Literal["exponential", "lognormal", "deterministic"] = "lognormal"
 
 
+class Popularity(Spec):
+    """How often each item is read: in proportion to rank^-``zipf`` of ``items``, or ``counts`` as measured."""
+
+    items: Count | None = None
+    zipf: NonNegative | None = None
+    counts: tuple[Positive, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Popularity:
+        if bool(self.counts) == (self.items is not None and self.zipf is not None):
+            raise ValueError("give either `counts`, or `items` with `zipf`")
+        return self
+
+
+class Reads(Spec):
+    """The calls of this service to ``database``, each of which reads one item of ``item_kib``.
+
+    A read is answered from the memory of the replica, else by a shared memory store in ``store_s``, else by the
+    database: from its buffer in ``buffer_s``, else from its disk in the mean time of its ``service_time``.
+    """
+
+    database: str
+    item_kib: Positive
+    popularity: Popularity | None = None
+    store_s: Positive = 5e-4
+    buffer_s: Positive = 2e-4
+
+
 class Service(Spec):
     """One service. One that serves a language model refers to a Workload and a Deployment.
 
@@ -159,6 +187,8 @@ class Service(Spec):
     service_time: ServiceTime | None = None
     workload: str | None = None
     deployment: str | None = None
+    reads: Reads | None = None  # where they may be cached
+    slowdown: NonNegative | None = None  # growth of its service time beside neighbours that fill the node's CPU
 
 
 class Call(Spec):
@@ -201,6 +231,7 @@ class ApplicationSpec(Spec):
     services: tuple[Service, ...] = Field(min_length=1)
     calls: tuple[Call, ...] = ()
     entries: tuple[Entry, ...] = ()
+    cache_memory_gib: NonNegative | None = None  # to be split over the caches of every `reads`
     notes: tuple[str, ...] = ()
 
     @model_validator(mode="after")

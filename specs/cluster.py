@@ -95,6 +95,13 @@ class ClusterSpec(Spec):
     pools: tuple[Pool, ...] = ()
     cpu_pools: tuple[CpuPool, ...] = ()
     network_gbps: NonNegative = 100.0
+    call_s: Sourced | None = None  # what the network adds to one call between two nodes, there and back
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> ClusterSpec:
+        if not self.pools and not self.cpu_pools:
+            raise ValueError("no pool is given: list `pools` of GPU nodes or `cpu_pools`")
+        return self
 
     @model_validator(mode="after")
     def _is_not_empty(self) -> ClusterSpec:

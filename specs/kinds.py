@@ -24,6 +24,7 @@ PROFILE_KINDS: dict[str, str] = {
 
 PLAN_KINDS: dict[str, str] = {
     "AutoscalingPlan": "specs.autoscaling",
+    "ApplicationPlan": "specs.application_plan",
     "BatchingPlan": "specs.batching",
     "BrownoutPlan": "specs.brownout",
     "ColocationPlan": "specs.colocation",

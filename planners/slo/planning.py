@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from planners.slo.refusals import abstained, infeasible, unconfirmed
 from planners.slo.report import Answer, cost_of_rest, report
 from planners.slo.solve import SOLVERS, Method, Solved, Solver, replicas_of, solve, updated
 from solvers.budgets.problem import NoSplitError, Split
+from specs.application import Application, ServiceProfileSpec
 from specs.learned_model import LearnedModel
 from specs.slo_plan import MethodCost, SloPlan
 
@@ -35,6 +37,7 @@ def plan(
     store: str | None = None,
     seed: int = 0,
     on_progress: OnProgress | None = None,
+    documents: tuple[Application, Mapping[str, ServiceProfileSpec]] | None = None,
 ) -> SloPlan:
     """Split the SLO of ``application`` into budgets and size its services so that they cost least.
 
@@ -42,6 +45,7 @@ def plan(
     ``learned`` (trained anew where None), which never wins by default.
     ``compose``: how percentiles add up. ``traces`` tell how the end-to-end tail follows
     from the sum of the services' own.
+    ``documents``: the application and profiles to plan instead of those in the file, by a planner that changed them.
     ``scale`` multiplies the load. ``current``: what runs now, or an earlier plan that ``gradient`` starts from. Every
     answer is simulated before it is called feasible; where the simulation exceeds a bound, the bounds are tightened
     and the split is made again, up to four times. Raises `InputError` for wrong documents. [ours; after LSRAM, Parslo,
@@ -50,8 +54,9 @@ def plan(
     started = time.process_time()
     progress = on_progress or (lambda done, total, what: None)
     question = read_question(
-        application, slo=slo, scale=scale, compose=compose, traces=traces, current=current, store=store, seed=seed
-    )
+        application, slo=slo, scale=scale, compose=compose, traces=traces, current=current, store=store, seed=seed,
+        documents=documents,
+    )  # fmt: skip
     missing = [i for i, curve in enumerate(question.curves) if curve is None]
     if missing:
         return abstained(question, missing, started)

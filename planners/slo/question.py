@@ -65,9 +65,13 @@ def read_question(
     current: Path | None,
     store: str | None,
     seed: int,
+    documents: tuple[Application, Mapping[str, ServiceProfileSpec]] | None = None,
 ) -> Question:
-    """Read the application and all it refers to; raises `InputError` for whatever in it cannot be planned."""
-    application, profiles = read_application(path, store)
+    """Read the application and all it refers to; raises `InputError` for whatever in it cannot be planned.
+
+    ``documents``: the application and profiles to take instead of those in ``path``.
+    """
+    application, profiles = documents or read_application(path, store)
     spec = application.spec
     graph = read_graph(spec, scale)
     entrances = _entrances(application, graph, slo, path)

@@ -1,0 +1,205 @@
+"""The plan from its answer: decision, what to expect, why, and evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.application.language import Language
+from planners.application.nodes import Placed, crossing
+from planners.application.question import ASSUMED_CALL, Question
+from planners.application.refusals import metadata, solver
+from planners.application.whole import NETWORK, fails_first, longest_network
+from specs.application_estimate import ServiceFound
+from specs.application_plan import (
+    ApplicationDecision,
+    ApplicationExpected,
+    ApplicationPlan,
+    ApplicationWhy,
+    Compared,
+    EntryPlanned,
+    NodePlanned,
+    ServicePlanned,
+)
+from specs.base import Figure
+from specs.plan import Evidence, Status
+
+if TYPE_CHECKING:
+    from planners.application.planning import Answer
+
+INTERVAL = 1.645  # standard errors: 90 %, two-sided
+
+
+def report(
+    question: Question, served: Language, answer: Answer, compared: tuple[Compared, ...], started: float
+) -> ApplicationPlan:
+    """Put the answer into words and figures; `optimal` is never claimed, because the steps are planned in turn."""
+    found = answer.where.found
+    decision = _decision(question, served, answer)
+    priced = all(pool.usd_per_node_hour for pool in question.pools)
+    why = ApplicationWhy(
+        load=question.load, placement=found.method, least_usd_per_hour=found.bound if priced else None,
+        network_in_flight=found.network, interference_cores=found.interference, reserved_network_s=answer.reserved_s,
+        tightened=answer.factor,
+        compared=compared if priced else tuple(one.model_copy(update={"usd_per_hour": None}) for one in compared),
+        notes=tuple(_notes(question, served, answer)),
+    )  # fmt: skip
+    return ApplicationPlan(
+        metadata=metadata(question),
+        status=Status(outcome="feasible", reason=_reason(answer, decision), solver=solver(started)),
+        valid=f"while at most {question.load.rate_per_s:.4g} requests per second enter, in today's mix",
+        decision=decision, expected=_expected(question, answer), why=why,
+        evidence=tuple(_evidence(question, served, answer)),
+    )  # fmt: skip
+
+
+def _reason(answer: Answer, decision: ApplicationDecision) -> str:
+    found, steps = answer.where.found, "every bound holds in the simulation of the whole"
+    nodes = f"{len(decision.nodes)} node{'s' if len(decision.nodes) != 1 else ''}"
+    if found.method == "exact":
+        return f"{steps}; no other way to place these replicas is cheaper than {nodes}"
+    if found.money <= found.bound * (1.0 + 1e-9):
+        return f"{steps}; no cheaper nodes hold these replicas than {nodes}"
+    gap = found.money / found.bound - 1.0 if found.bound > 0.0 else 0.0
+    return f"{steps}; {nodes}, at most {max(gap, 0.0):.0%} dearer than any that hold these replicas"
+
+
+def _decision(question: Question, served: Language, answer: Answer) -> ApplicationDecision:
+    services = tuple(_services(question, answer))
+    nodes = tuple(_nodes(answer.where))
+    money = [one.usd_per_hour for one in nodes] + [one.usd_per_hour for one in served.gpus]
+    known = [one for one in money if one is not None]
+    return ApplicationDecision(
+        services=services, nodes=nodes, caches=tuple(answer.caches), gpus=served.gpus,
+        replicas=sum(one.replicas for one in services),
+        usd_per_hour=sum(known) if len(known) == len(money) else None,
+        cpu_cores=sum(one.cpu_cores for one in services), memory_gib=sum(one.memory_gib for one in services),
+    )  # fmt: skip
+
+
+def _services(question: Question, answer: Answer) -> Iterator[ServicePlanned]:
+    assert answer.slo.decision is not None
+    budget = {one.service: one.budget_s for one in answer.slo.decision.services}
+    where, found = answer.where, {one.service: one for one in answer.whole.estimate.services}
+    cache = {one.service: one.process_gib for one in answer.caches}
+    for one in answer.caches:
+        cache[one.database] = cache.get(one.database, 0.0) + one.buffer_gib
+    for service in question.services:
+        name, n = service.name, answer.replicas[service.name]
+        real: ServiceFound = found[name]
+        asks = service.requests
+        yield ServicePlanned(
+            service=name, replicas=n, current_replicas=service.replicas, budget_s=budget.get(name),
+            visits_per_s=real.visits_per_s, utilisation=real.utilisation, limit_per_s=real.limit_per_s,
+            cpu_cores=n * ((asks.cpu_cores if asks else None) or 0.0),
+            memory_gib=n * ((asks.memory_gib if asks else None) or 0.0) + cache.get(name, 0.0),
+            nodes=_by_node(where, name), slowdown=where.slowdown.get(name, 1.0),
+        )  # fmt: skip
+
+
+def _by_node(where: Placed, name: str) -> dict[str, int]:
+    if name not in where.names:
+        return {}
+    at = where.names.index(name)
+    chosen = where.found.node[where.problem.service == at]
+    count = np.bincount(chosen, minlength=len(where.nodes)).tolist()
+    return {node: n for (node, _), n in zip(where.nodes, count, strict=True) if n}
+
+
+def _nodes(where: Placed) -> Iterator[NodePlanned]:
+    need = where.problem.need[where.problem.service]
+    for i, (name, pool) in enumerate(where.nodes):
+        here = where.found.node == i
+        if here.any():
+            share = need[here].sum(axis=0) / where.problem.capacity[i]
+            price = pool.usd_per_node_hour
+            yield NodePlanned(
+                node=name, pool=pool.name, replicas=int(here.sum()), cpu_share=float(share[0]),
+                memory_share=float(share[1]), usd_per_hour=price.value if price else None,
+            )  # fmt: skip
+
+
+def _expected(question: Question, answer: Answer) -> ApplicationExpected:
+    estimate = answer.whole.estimate
+    keeps, first = fails_first(question, answer.whole)
+    used = sorted(set(answer.where.found.node.tolist()))
+    problem = answer.where.problem
+    busy = float(problem.busy[problem.service].sum())
+    own = [one for one in estimate.services if not one.service.startswith(NETWORK)]
+    worst = max(own, key=lambda one: one.utilisation)
+    return ApplicationExpected(
+        entries=tuple(_entries(question, answer)), bottleneck=worst.service,
+        ceiling_per_s=estimate.ceiling_per_s, ceiling_reason=estimate.ceiling_reason, keeps_slo_up_to_per_s=keeps,
+        fails_first=first, cpu_utilisation=busy / float(problem.cores[used].sum()),
+        simulated_requests=int(estimate.simulation["requests"]),
+    )  # fmt: skip
+
+
+def _entries(question: Question, answer: Answer) -> Iterator[EntryPlanned]:
+    spec = answer.spec
+    each = {
+        (call.caller, call.callee): crossing(answer.where, call.caller, call.callee) * question.call.value
+        for call in spec.calls
+    }
+    network = longest_network(question, spec, each)
+    names = {
+        (f"{e.service}/{e.operation}" if e.operation else e.service): n
+        for e, n in zip(spec.entries, network, strict=True)
+    }
+    for one in answer.whole.estimate.bounds:
+        name, _, level = one.name.rpartition(".")
+        half = INTERVAL * (one.standard_error_s or 0.0)
+        yield EntryPlanned(
+            entry=name, level=level, bound_s=one.bound_s, standard_error_s=one.standard_error_s or 0.0,
+            simulated_s=Figure(
+                value=one.value_s, low=one.value_s - half, high=one.value_s + half,
+                basis="sampling error of the simulation, 90 %",
+            ),
+            network_s=names[name], holds=one.holds,
+        )  # fmt: skip
+
+
+def _notes(question: Question, served: Language, answer: Answer) -> Iterator[str]:
+    yield "the steps are planned in turn, not as one programme: another order may find a cheaper whole"
+    if question.call is ASSUMED_CALL:
+        yield "the time of a call between nodes is assumed: give the cluster `call_s`"
+    for one in served.gpus:
+        yield f"{one.service}: its latency is its serving plan's, up to the rate of {one.workload}; beyond it is unknown"
+    if not any(pool.usd_per_node_hour for pool in question.pools):
+        yield "the nodes have no prices: fewer cores are kept in use instead"
+    if answer.factor < 1.0:
+        yield f"bounds were tightened to {answer.factor:.1%}, because the first wholes missed them when simulated"
+    if not any(one.slowdown for one in question.services):
+        yield "no service has a `slowdown`: neighbours are taken to do no harm (`tonnage profile cpi` measures it)"
+    lacks = [one.name for one in question.services if one.reads is not None] if not answer.caches else []
+    if lacks:
+        yield f"no cache_memory_gib is given: the reads of {', '.join(lacks[:6])} are not cached"
+    if answer.caches:
+        stored = sum(one.store_gib for one in answer.caches)
+    if answer.caches and stored > 0.0:
+        yield f"the shared store's {stored:.3g} GiB are memory beyond the services': it needs a place of its own"
+    yield from answer.spec.notes
+
+
+def _evidence(question: Question, served: Language, answer: Answer) -> Iterator[Evidence]:
+    yield Evidence(quantity="load", basis="measured" if question.load.level else "assumed", source=question.load.basis)
+    measured = question.call is not ASSUMED_CALL
+    yield Evidence(
+        quantity="network between nodes", basis="assumed", source=question.call.source,
+        note=None if measured else "no call_s in the cluster document",
+    )  # fmt: skip
+    for one in answer.caches:
+        reads = next(service.reads for service in question.services if service.name == one.service)
+        assert reads is not None
+        assert reads.popularity is not None
+        counted = bool(reads.popularity.counts)
+        yield Evidence(
+            quantity=f"popularity of what {one.service} reads", basis="measured" if counted else "assumed",
+            source="counts in the document" if counted else f"Zipf with exponent {reads.popularity.zipf:g}",
+            note="hit ratios by Che's approximation",
+        )  # fmt: skip
+    yield from served.evidence
+    network = [one for one in answer.whole.estimate.evidence if not one.quantity.startswith(NETWORK)]
+    yield from (one for one in network if NETWORK not in one.quantity)

@@ -1,0 +1,245 @@
+"""The table and the sentences of an application's plan: replicas first, then latencies, nodes, caches and reasons."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator
+
+from specs.application_plan import ApplicationPlan, ServicePlanned
+
+WIDEST, NARROWEST, LABEL = 100, 60, 14
+MOST_ROWS, MOST_NODES = 40, 20
+
+
+def application_table(plan: ApplicationPlan, width: int | None = None) -> str:
+    """Return the plan as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
+    if width is None:
+        width = shutil.get_terminal_size((WIDEST, 24)).columns
+    width = max(min(width, WIDEST), NARROWEST)
+    parts = _decided(plan, width) if plan.decision else _refused(plan, width)
+    return "\n".join([_title(plan, width), "", *parts])
+
+
+def _title(plan: ApplicationPlan, width: int) -> str:
+    spent = plan.status.solver.get("seconds")
+    right = plan.status.outcome + (f" · {spent:g} CPU s" if isinstance(spent, int | float) else "")
+    left = plan.metadata.name
+    return f"{left:<{width - len(right)}}{right}" if len(left) + len(right) < width else f"{left}\n{right}"
+
+
+def _decided(plan: ApplicationPlan, width: int) -> Iterator[str]:
+    yield from _wrapped("  ", _total(plan), width)
+    yield ""
+    yield from _services(plan, width)
+    yield ""
+    yield from _entries(plan, width)
+    yield ""
+    for label, text in [*_places(plan), *_caches(plan), *_gpus(plan), *_limits(plan), *_reasons(plan)]:
+        if text:
+            yield from _wrapped(f"  {label:{LABEL}}", text, width)
+
+
+def _total(plan: ApplicationPlan) -> str:
+    decision = plan.decision
+    assert decision is not None
+    parts = [f"{decision.replicas} replicas on {_count(len(decision.nodes), 'node')}"]
+    if decision.gpus:
+        parts.append(f"{sum(one.gpus for one in decision.gpus)} GPUs")
+    if decision.usd_per_hour is not None:
+        parts.append(f"{decision.usd_per_hour:.4g} USD/h")
+    parts += [f"{decision.cpu_cores:.4g} cores", f"{decision.memory_gib:.4g} GiB"]
+    if plan.why is not None:
+        parts.append(f"for {plan.why.load.rate_per_s:,.4g} requests/s")
+    return " · ".join(parts)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def _services(plan: ApplicationPlan, width: int) -> Iterator[str]:
+    assert plan.decision is not None
+    services = sorted(plan.decision.services, key=lambda one: -one.utilisation)
+    if len(services) <= MOST_ROWS:
+        services = list(plan.decision.services)
+    shown, roomy = services[:MOST_ROWS], width >= 80
+    wide = min(max(max(len(one.service) for one in shown), 7), width - (52 if roomy else 34))
+    yield f"  {'service':{wide}}{'replicas':>10}{'budget':>10}{'used':>7}" + (
+        f"{'cores':>8}{'memory':>11}   slowed" if roomy else ""
+    )
+    for one in shown:
+        yield _row(one, wide, roomy)
+    if len(shown) < len(services):
+        yield f"  … and {len(services) - len(shown)} that are used less"
+
+
+def _row(one: ServicePlanned, wide: int, roomy: bool) -> str:
+    name = one.service if len(one.service) <= wide else one.service[: wide - 1] + "…"
+    text = f"  {name:{wide}}{one.replicas:>10}{seconds(one.budget_s):>10}{one.utilisation:>7.0%}"
+    return text + (f"{one.cpu_cores:>8.3g}{one.memory_gib:>7.3g} GiB{one.slowdown - 1.0:>9.0%}" if roomy else "")
+
+
+def _entries(plan: ApplicationPlan, width: int) -> Iterator[str]:
+    if plan.expected is None:
+        return
+    whole = width >= 80
+    names = [f"{one.entry} {one.level}" for one in plan.expected.entries]
+    wide = min(max(map(len, names), default=0), width - (62 if whole else 26))
+    yield f"  {'':{wide}}{'bound':>10}{'simulated':>11}" + ("   90 % interval        of it network" if whole else "")
+    for name, one in zip(names, plan.expected.entries, strict=True):
+        figure = one.simulated_s
+        text = f"  {name[:wide]:{wide}}{seconds(one.bound_s):>10}{seconds(figure.value):>11}"
+        interval = f"{seconds(figure.low)} – {seconds(figure.high)}"
+        yield text + (f"   {interval:<21}{seconds(one.network_s)}" if whole else "")
+
+
+def _places(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
+    assert plan.decision is not None
+    for node in plan.decision.nodes[:MOST_NODES]:
+        held = [
+            name + (f" × {n}" if n > 1 else "")
+            for name, n in ((one.service, one.nodes.get(node.node, 0)) for one in plan.decision.services)
+            if n
+        ]
+        full = f"(cpu {node.cpu_share:.0%}, memory {node.memory_share:.0%})"
+        yield "node", f"{node.node}: {', '.join(held)} {full}"
+    if len(plan.decision.nodes) > MOST_NODES:
+        yield "node", f"{len(plan.decision.nodes) - MOST_NODES} more in the plan"
+
+
+def _caches(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
+    assert plan.decision is not None
+    for one in plan.decision.caches:
+        levels = (
+            ("process", one.process_gib, one.process_share),
+            ("store", one.store_gib, one.store_share),
+            ("buffer", one.buffer_gib, one.buffer_share),
+        )
+        said = ", ".join(f"{name} {gib:.3g} GiB answers {share:.0%}" for name, gib, share in levels)
+        yield (
+            "cache",
+            f"{one.service} → {one.database}: {said}, disk {one.disk_share:.0%}; a read {seconds(one.read_s)}"
+            f" instead of {seconds(one.uncached_s)}",
+        )
+
+
+def _gpus(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
+    assert plan.decision is not None
+    for one in plan.decision.gpus:
+        price = "" if one.usd_per_hour is None else f", {one.usd_per_hour:.4g} USD/h"
+        yield "gpus", f"{one.service}: {_count(one.gpus, 'GPU')}{price}, {one.outcome} for {one.workload}"
+
+
+def _limits(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
+    found = plan.expected
+    if found is None:
+        return
+    yield (
+        "fails first",
+        f"at {found.fails_first.rate_per_s:,.5g} requests/s ({found.fails_first.factor:.2f} × the plan's): "
+        + found.fails_first.what,
+    )
+    yield "keeps", f"every bound up to {found.keeps_slo_up_to_per_s:,.5g} requests/s with this allocation"
+    yield "ceiling", f"{found.ceiling_per_s:,.5g} requests/s: {found.ceiling_reason}"
+    yield "nodes", f"{found.cpu_utilisation:.0%} of their cores kept busy"
+
+
+def _reasons(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
+    why = plan.why
+    if why is None:
+        return
+    at = f", highest at {why.load.at}" if why.load.at else ""
+    yield "load", f"{why.load.rate_per_s:,.4g} requests/s: {why.load.basis}{at}"
+    yield "why", plan.status.reason
+    least = "" if why.least_usd_per_hour is None else f"; no nodes below {why.least_usd_per_hour:.3g} USD/h hold them"
+    yield (
+        "placement",
+        f"{why.placement}: {why.network_in_flight:.3g} calls on the network at a time, {why.interference_cores:.3g}"
+        f" cores lost to neighbours{least}",
+    )
+    for one in why.compared:
+        price = "" if one.usd_per_hour is None else f"{one.usd_per_hour:.4g} USD/h, "
+        tight = "" if one.latency_over_bound is None else f", {one.latency_over_bound:.0%} of the tightest bound"
+        yield "compared", one.way + ": " + (one.fails or f"{price}{one.nodes} nodes, {one.replicas} replicas{tight}")
+    for note in why.notes[:6]:
+        yield "note", note
+    measured = sum(one.basis == "measured" for one in plan.evidence)
+    yield "evidence", f"{measured} of {len(plan.evidence)} sources measured, the others assumed or published"
+
+
+def explain(plan: ApplicationPlan, *, plot: bool = False) -> str:
+    """Tell the plan in sentences, step by step; ``plot`` draws how busy each service is as bars."""
+    if plan.decision is None or plan.why is None or plan.expected is None:
+        return "\n".join(_refused(plan, WIDEST))
+    lines: list[str] = []
+    for text in _sentences(plan):
+        lines += [*textwrap.wrap(text, WIDEST), ""]
+    return "\n".join(lines + (_bars(plan) if plot else []))
+
+
+def _sentences(plan: ApplicationPlan) -> Iterator[str]:
+    decision, why, expected = plan.decision, plan.why, plan.expected
+    if decision is None or why is None or expected is None:
+        return
+    yield f"Planned for {why.load.rate_per_s:,.4g} requests per second: {why.load.basis}."
+    for cache in decision.caches:
+        yield (
+            f"A read of {cache.service} takes {seconds(cache.read_s)} instead of {seconds(cache.uncached_s)}: of "
+            f"{cache.reads_per_s:,.4g} reads per second {cache.database_reads_per_s:,.4g} reach {cache.database}, "
+            f"and {cache.disk_share:.1%} of all its disk."
+        )
+    for one in expected.entries:
+        taken = why.reserved_network_s.get(one.entry, 0.0)
+        yield (
+            f"{one.entry} must answer within {seconds(one.bound_s)} ({one.level}). {seconds(taken)} were kept for the "
+            f"network before the rest was split; simulated whole it takes {seconds(one.simulated_s.value)}, standard "
+            f"error {seconds(one.standard_error_s)}; its longest way spends {seconds(one.network_s)} on the network."
+        )
+    for service in sorted(decision.services, key=lambda each: -each.utilisation)[:1]:
+        yield (
+            f"{service.service} is the busiest: {service.visits_per_s:,.4g} visits per second over "
+            f"{service.limit_per_s:,.4g} that {_count(service.replicas, 'replica')} can do is "
+            f"{service.utilisation:.0%}."
+        )
+    yield (
+        f"As the load rises this gives way first, at {expected.fails_first.rate_per_s:,.5g} requests per second: "
+        f"{expected.fails_first.what}."
+    )
+    yield plan.status.reason[0].upper() + plan.status.reason[1:] + "."
+    yield from (note[0].upper() + note[1:] + "." for note in why.notes)
+
+
+def _bars(plan: ApplicationPlan) -> list[str]:
+    assert plan.decision is not None
+    rows = sorted(plan.decision.services, key=lambda one: -one.utilisation)[:20]
+    wide = min(max(len(one.service) for one in rows), 26)
+    return [
+        f"{one.service[:wide]:{wide}} {'█' * max(round(50 * min(one.utilisation, 1.0)), 1)} {one.utilisation:.0%}"
+        for one in rows
+    ]
+
+
+def _refused(plan: ApplicationPlan, width: int) -> Iterator[str]:
+    status = plan.status
+    yield from _wrapped("  ", status.reason, width)
+    yield ""
+    for conflict in status.conflicts:
+        yield from _wrapped(f"  {'conflict':{LABEL}}", conflict, width)
+    if status.smallest_change:
+        yield from _wrapped(f"  {'would do':{LABEL}}", status.smallest_change, width)
+    if status.missing:
+        yield from _wrapped(f"  {'missing':{LABEL}}", status.missing, width)
+
+
+def seconds(value: float | None) -> str:
+    """A latency with its unit."""
+    if value is None:
+        return "–"
+    if value < 0.9995e-3:
+        return f"{value * 1e6:.3g} µs"
+    return f"{value * 1e3:.3g} ms" if value < 0.9995 else f"{value:.3g} s"
+
+
+def _wrapped(label: str, text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=label, subsequent_indent=" " * len(label)) or [label.rstrip()]
