@@ -12,8 +12,8 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 # The renderer of each kind of plan; its function `explain(plan, *, plot)` returns the text.
 EXPLAINERS: dict[str, str] = {
-    "AutoscalingPlan": "renderers.autoscaling_explain",
     "ApplicationPlan": "renderers.application_plan",
+    "AutoscalingPlan": "renderers.autoscaling_explain",
     "BatchingPlan": "renderers.batching",
     "BrownoutPlan": "renderers.brownout",
     "ColocationPlan": "renderers.colocation_explain",

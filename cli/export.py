@@ -14,7 +14,6 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 
 @app.callback()
 def export() -> None:
-    """Turn a plan into engine commands, manifests, the benchmark that would refute it, or a page."""
     """Turn a plan into what other programs read: engine commands, manifests, rules, a page, or a refuting benchmark."""
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from cli.plan_autoscaling import autoscaling
 from cli.plan_application import application
+from cli.plan_autoscaling import autoscaling
 from cli.plan_batching import batching
 from cli.plan_brownout import brownout
 from cli.plan_colocation import colocation

@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 from specs.accuracy import AccuracyTable
 from specs.application import Application, ServiceProfile
 from specs.application_estimate import ApplicationEstimate
-from specs.autoscaling import AutoscalingPlan, Scaling
 from specs.application_plan import ApplicationPlan
+from specs.autoscaling import AutoscalingPlan, Scaling
 from specs.base import Document
 from specs.batching import BatchingPlan
 from specs.brownout import BrownoutPlan
@@ -80,7 +80,6 @@ KINDS: tuple[type[Document], ...] = (
     InterferenceEstimate,
     ColocationPlan,
     ApplicationPlan,
-    LearnedModel,
 )
 UNITS = {
     "_s": "seconds", "_ms": "milliseconds", "_us": "microseconds", "_gib": "GiB", "_mib": "MiB", "_bytes": "bytes",

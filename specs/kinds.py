@@ -23,8 +23,8 @@ PROFILE_KINDS: dict[str, str] = {
 """Each kind of profile and the module of its model."""
 
 PLAN_KINDS: dict[str, str] = {
-    "AutoscalingPlan": "specs.autoscaling",
     "ApplicationPlan": "specs.application_plan",
+    "AutoscalingPlan": "specs.autoscaling",
     "BatchingPlan": "specs.batching",
     "BrownoutPlan": "specs.brownout",
     "ColocationPlan": "specs.colocation",
