@@ -104,12 +104,6 @@ class ClusterSpec(Spec):
         return self
 
     @model_validator(mode="after")
-    def _is_not_empty(self) -> ClusterSpec:
-        if not self.pools and not self.cpu_pools:
-            raise ValueError("no pool is given: list `pools` of GPU nodes or `cpu_pools`")
-        return self
-
-    @model_validator(mode="after")
     def _names_differ(self) -> ClusterSpec:
         names = [*(pool.name for pool in self.pools), *(pool.name for pool in self.cpu_pools)]
         for name in names:

@@ -10,13 +10,14 @@ from planners.application.question import Question
 from specs.application_estimate import ApplicationEstimate
 from specs.application_plan import ApplicationPlan
 from specs.base import Metadata
-from specs.plan import PlanDocument, ServingPlan, Status, planned_now
+from specs.plan import PlanDocument, ServingPlan, Status
 from specs.slo_plan import SloPlan
+from specs.stamping import stamped
 
 
 def metadata(question: Question) -> Metadata:
     """Name, time, version and inputs of the plan."""
-    return planned_now(f"{question.application.metadata.name}-whole", question.inputs)
+    return stamped(f"{question.application.metadata.name}-whole", question.inputs)
 
 
 def solver(started: float) -> dict[str, float | int | str]:
