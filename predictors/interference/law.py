@@ -93,7 +93,7 @@ def ramps_of(knots: tuple[FloatArray, ...], own: FloatArray, others: FloatArray,
 
 
 def own_of(table: Table, habits: FloatArray, app: IntArray, load: FloatArray) -> FloatArray:
-    """Return what applications put on each resource [N, K] at this load: as usual times load over usual, 0 if unknown."""
+    """Return what applications put on each resource [N, K]: as usual times load over usual, 0 if unknown."""
     share = np.nan_to_num(load / habits[app, 0], nan=1.0, posinf=1.0)
     found = np.zeros((len(app), len(table.pressures)))
     for k, name in enumerate(table.pressures):
@@ -103,7 +103,7 @@ def own_of(table: Table, habits: FloatArray, app: IntArray, load: FloatArray) ->
 
 
 def fit_law(table: Table, known: Known, rows: IntArray, target: FloatArray) -> Law:
-    """Fit the law to ``target`` [n], log(value / base) of ``rows``, by non-negative least squares with pooling. [ours]"""
+    """Fit ``target`` [n], log(value / base) of ``rows``, by non-negative least squares with pooling. [ours]"""
     sizes, figures = sizes_of(table), table.figures[rows]
     own = relative(sizes, own_of(table, known.habits, table.app[rows], table.load[rows]), figures)
     others = relative(sizes, table.pressure[rows], figures)
@@ -136,7 +136,7 @@ def _pooling(table: Table, rows: IntArray, ramps: FloatArray, target: FloatArray
 def _solve(
     table: Table, app: IntArray, node_type: IntArray, ramps: FloatArray, target: FloatArray, pooling: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return slopes [A, F] (of applications not seen: the mean) and levels [A, T]: the minimum of the squared error and the pooling, slopes ≥ 0."""
+    """Return slopes [A, F] ≥ 0 (the mean for those not seen) and levels [A, T] of least squared error and pooling."""
     apps, types, width = len(table.apps), len(table.node_types), ramps.shape[1]
     seen, pair = np.unique(app), app * types + node_type
     count = np.bincount(pair, minlength=apps * types)
