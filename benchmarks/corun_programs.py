@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -90,17 +91,16 @@ def build(folder: Path) -> Path:
 @contextmanager
 def ahead() -> Iterator[None]:
     """Let what is started meanwhile go before other work on the machine, all of it alike, where that is allowed."""
-    group = Path("/proc/self/autogroup")
+    before = os.getpriority(os.PRIO_PROCESS, 0)
     try:
-        before = group.read_text().split()[-1]
-        group.write_text("-20")
-    except (OSError, IndexError):
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+    except PermissionError:
         yield
         return
     try:
         yield
     finally:
-        group.write_text(before)
+        os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 def run_mix(binary: Path, mix: Sequence[tuple[str, int]]) -> list[Run]:
