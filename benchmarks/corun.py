@@ -22,7 +22,7 @@ from specs.interference import Learner
 from specs.trace import FloatArray, IntArray
 
 SEED = 6
-REPEATS = 5
+REPEATS = 3
 ALONE = 3  # how often a repeat runs each program alone, as every slowdown of it is over their median
 FOLDS = 5
 BAR = 0.85
@@ -42,9 +42,9 @@ NOTES = (
     "A streamer (64 MiB), a cache walker (6 MiB), arithmetic, and a server that naps between requests; on one "
     "or two cores, every multiset of up to three in every placement. Slowdown is the time per unit of work over "
     "that alone, which for the server is its response time. No hardware counters are used.",
-    "Measured in five repeats of all mixes in a new order, ahead of other work on the machine where the system allows; "
-    "a program alone is the median of three runs in each repeat, and of all repeats. What is predicted is the median "
-    "of the repeats.",
+    "Measured in three repeats of all mixes in a new order, ahead of other work on the machine where the system allows; "
+    "a program alone is the median of three runs in each repeat, and of all repeats. What is trained on and predicted is the median "
+    "of the repeats. A window in which others had more than 5 % of a core that the mix keeps busy is run again.",
     "Trained on the programs alone and four fifths of the mixes; programs are known by what they do alone: CPU, bytes "
     "touched, lines beyond the private cache; neighbours on the same core by CPU and bytes, on any core by lines. "
     "`ours` is the learner that mixes held out of those trained on prefer.",
@@ -74,13 +74,13 @@ def run() -> Result:
     found = measure()
     truth, apart = _medians(found)
     noise = float(np.mean(apart))
-    error = float(np.median(apart)) * MEDIAN_ERROR / REPEATS**0.5
+    error = float(np.median(apart.mean(axis=1))) * MEDIAN_ERROR / REPEATS**0.5
     if error > MOST_NOISE:
         raise MissingHardwareError(
             f"medians of repeats are usually off by {error:.0%}, more than {MOST_NOISE:.0%}: others use this machine",
             cure="Run it alone.",
         )
-    predicted = held_out(found)
+    predicted = held_out(_condensed(found, truth))
     pairs = np.array([len(found.mixes[m]) for m, _ in truth])
     values = np.array(list(truth.values()))
     rows = []
@@ -151,8 +151,8 @@ def _median_run(runs: list[Run]) -> Run:
     return Run(float(np.median([one.unit_s for one in runs])), float(np.median([one.cpu_share for one in runs])))
 
 
-def _medians(found: Measured) -> tuple[dict[tuple[int, int], float], list[float]]:
-    """Return the median slowdown of each program of each mix of several, and the mean distances of repeats from it."""
+def _medians(found: Measured) -> tuple[dict[tuple[int, int], float], FloatArray]:
+    """Return the median slowdown of each program of each mix of several, and the distances of repeats from it."""
     truth: dict[tuple[int, int], float] = {}
     apart = []
     for m in range(len(found.mixes)):
@@ -160,8 +160,16 @@ def _medians(found: Measured) -> tuple[dict[tuple[int, int], float], list[float]
             values = found.slowdown[(found.mix == m) & (found.member == j)]
             if len(found.mixes[m]) > 1:
                 truth[m, j] = float(np.median(values))
-                apart.append(np.abs(values / np.median(values) - 1).mean())
-    return truth, apart
+                apart.append(np.abs(values / np.median(values) - 1))
+    return truth, np.array(apart)
+
+
+def _condensed(found: Measured, truth: dict[tuple[int, int], float]) -> Measured:
+    """Return one row per program and mix: the median of its repeats, 1 alone."""
+    kept = found.repeat == 0
+    keys = zip(found.mix[kept].tolist(), found.member[kept].tolist(), strict=True)
+    values = np.array([truth.get(key, 1.0) for key in keys])
+    return Measured(found.mixes, found.mix[kept], found.member[kept], found.repeat[kept], values, found.alone)
 
 
 def contention(found: Measured) -> ContentionRows:

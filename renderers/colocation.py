@@ -83,14 +83,14 @@ def _figure(figure: Figure) -> str:
 
 
 def _confirmed(plan: ColocationPlan) -> Iterator[str]:
-    """The simulated response times of each entry, in milliseconds, without neighbours and with them."""
+    """Yield the simulated response times of each entry, in milliseconds, without neighbours and with them."""
     assert plan.expected is not None
     entries = plan.expected.confirmed
     if not entries:
         return
     name = min(max([len(one.entry) for one in entries[:SERVICES]] + [13]), 30)
     yield ""
-    yield f"  {'response time':<{name}}  {'':<4}{'alone':>10}{'placed':>10}{'bound':>10}   milliseconds, simulated"
+    yield f"  {'response, ms':<{name}}  {'':<4}{'alone':>10}{'placed':>10}{'bound':>10}"
     for one in entries[:SERVICES]:
         for quantity, after in one.after_s.items():
             bound = f"{1e3 * one.bounds_s[quantity]:>10.4g}" if quantity in one.bounds_s else f"{'–':>10}"

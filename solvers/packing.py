@@ -19,7 +19,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 OnProgress = Callable[[float, float, str], None]
 PROPOSALS_PER_POD = 600
-MOST_PROPOSALS = 3_000_000
+MOST_PROPOSALS = 5_000_000
 LEAST_PROPOSALS = 300_000
 HOT, COLD = 0.5, 1e-3
 """Temperatures at the beginning and the end, in mean costs of a pod."""
@@ -118,7 +118,7 @@ def pack(
 ) -> Placement:
     """Place greedily by growth of the cost, then search: annealed moves and swaps, emptied nodes, and again cold.
 
-    The same problem, seed and ``effort`` (share of the usual proposals) give the same placement. About 4 CPU-s per
+    The same problem, seed and ``effort`` (share of the usual proposals) give the same placement. About 3 CPU-s per
     million proposals.
     """
     from solvers import packing_kernel as compiled
