@@ -42,9 +42,10 @@ NOTES = (
     "A streamer (64 MiB), a cache walker (6 MiB), arithmetic, and a server that naps between requests; on one "
     "or two cores, every multiset of up to three in every placement. Slowdown is the time per unit of work over "
     "that alone, which for the server is its response time. No hardware counters are used.",
-    "Measured in three repeats of all mixes in a new order, ahead of other work on the machine where the system allows; "
-    "a program alone is the median of three runs in each repeat, and of all repeats. What is trained on and predicted is the median "
-    "of the repeats. A window in which others had more than 5 % of a core that the mix keeps busy is run again.",
+    "Measured in three repeats of all mixes in a new order, ahead of other work on the machine where the system "
+    "allows; a program alone is the median of three runs in each repeat, and of all repeats. What is trained on and "
+    "predicted is the median of the repeats. A window in which others had more than 5 % of a core that the "
+    "mix keeps busy is run again.",
     "Trained on the programs alone and four fifths of the mixes; programs are known by what they do alone: CPU, bytes "
     "touched, lines beyond the private cache; neighbours on the same core by CPU and bytes, on any core by lines. "
     "`ours` is the learner that mixes held out of those trained on prefer.",
