@@ -33,7 +33,7 @@ def test_the_law_finds_each_applications_slope_and_never_falls() -> None:
         usual = fitted.known.habits[app, 0]
         found = fitted.log_ratio(app, np.zeros(11, dtype=np.int64), usual, pressure, np.empty((11, 0)))
         assert (np.diff(found) >= 0).all()
-        assert found[-1] - found[0] == pytest.approx(slope / 2 * 5.0, abs=0.04)
+        assert found[-1] - found[0] == pytest.approx(slope / 2 * 5.0, rel=0.12, abs=0.04)  # pooled: drawn to the mean
 
 
 def test_an_application_never_trained_on_has_the_mean_of_the_others_slopes() -> None:
