@@ -9,6 +9,7 @@ import pytest
 from planners.colocation import plan
 from planners.colocation.confirm import broken, confirm, said
 from specs.application import Application
+from specs.colocation import EntryConfirmed
 from specs.errors import InfeasibleError
 from specs.reading import read_document
 from tests.planners.colocation.plans import NODES, ROWS, shop_plan, trained
@@ -36,7 +37,7 @@ def written(tmp_path: Path, bound: float, rate: float = 100) -> Path:
     return file
 
 
-def confirmed(file: Path, slowdown: float) -> tuple:
+def confirmed(file: Path, slowdown: float) -> tuple[tuple[EntryConfirmed, ...], str]:
     spec = read_document(file, Application).spec
     return confirm(file, spec, dict.fromkeys(("gateway", "cart", "etl"), slowdown), store=None, seed=0)
 
