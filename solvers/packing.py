@@ -129,6 +129,7 @@ def pack(
     left = compiled.greedy(kernel, state, order)  # type: ignore[arg-type]
     if left:
         _repair(packing, kernel, state, seed)
+    _start_spread(packing, kernel, state)
     pods = max(len(order), 1)
     scale = compiled.total_cost(kernel, state) / pods  # type: ignore[arg-type]
     proposals = int(effort * min(max(PROPOSALS_PER_POD * pods, LEAST_PROPOSALS), MOST_PROPOSALS))
@@ -227,6 +228,19 @@ def _repair(packing: Packing, kernel: object, state: object, seed: int) -> None:
         return
     for mine, theirs in zip(state, other, strict=True):  # type: ignore[call-overload]
         mine[...] = theirs
+
+
+def _start_spread(packing: Packing, kernel: object, state: object) -> None:
+    """Begin with the scheduler's spreading where it places as many pods at a lower cost."""
+    from solvers import packing_kernel as compiled
+
+    other = _empty(packing)
+    left = compiled.spread(kernel, other, _order(packing))  # type: ignore[arg-type]
+    mine, theirs = compiled.total_cost(kernel, state), compiled.total_cost(kernel, other)  # type: ignore[arg-type]
+    if left > (state.where < 0).sum() or theirs >= mine:  # type: ignore[attr-defined]
+        return
+    for field, new in zip(state, other, strict=True):  # type: ignore[call-overload]
+        field[...] = new
 
 
 def _placement(packing: Packing, kernel: object, state: object, method: str) -> Placement:
