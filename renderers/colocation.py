@@ -47,6 +47,7 @@ def _decided(plan: ColocationPlan, width: int) -> Iterator[str]:
         yield f"  … and {len(plan.decision.nodes) - NODES} more nodes in the plan ({said})"
     yield ""
     yield from _slowdowns(plan, width)
+    yield from _confirmed(plan)
     yield ""
     yield from _compared(plan)
     yield ""
@@ -79,6 +80,24 @@ def _slowdowns(plan: ColocationPlan, width: int) -> Iterator[str]:
 
 def _figure(figure: Figure) -> str:
     return f"{figure.value:.2f} ({figure.low:.2f} – {figure.high:.2f})"
+
+
+def _confirmed(plan: ColocationPlan) -> Iterator[str]:
+    """Yield the simulated response times of each entry, in milliseconds, without neighbours and with them."""
+    assert plan.expected is not None
+    entries = plan.expected.confirmed
+    if not entries:
+        return
+    name = min(max([len(one.entry) for one in entries[:SERVICES]] + [13]), 30)
+    yield ""
+    yield f"  {'response, ms':<{name}}  {'':<4}{'alone':>10}{'placed':>10}{'bound':>10}"
+    for one in entries[:SERVICES]:
+        for quantity, after in one.after_s.items():
+            bound = f"{1e3 * one.bounds_s[quantity]:>10.4g}" if quantity in one.bounds_s else f"{'–':>10}"
+            times = f"{1e3 * one.before_s[quantity]:>10.4g}{1e3 * after:>10.4g}"
+            yield f"  {one.entry[:name]:<{name}}  {quantity:<4}{times}{bound}"
+    if len(entries) > SERVICES:
+        yield f"  … and {len(entries) - SERVICES} more entries in the plan"
 
 
 def _compared(plan: ColocationPlan) -> Iterator[str]:

@@ -295,13 +295,16 @@ def anneal(k: Kernel, s: State, proposals: int, hot: float, cold: float, seed: i
     pods, nodes, kept = len(s.where), len(s.held), 0
     if nodes < 2:
         return 0
+    costs = np.empty(nodes)
+    for n in range(nodes):
+        costs[n] = node_cost(k, s, n)
     for step in range(proposals):
         heat = hot * (cold / hot) ** (step / proposals)
         pod = np.random.randint(pods)
         if np.random.random() < 0.5:
-            kept += try_move(k, s, pod, np.random.randint(nodes), heat)
+            kept += try_move(k, s, costs, pod, np.random.randint(nodes), heat)
         else:
-            kept += try_swap(k, s, pod, np.random.randint(pods), heat)
+            kept += try_swap(k, s, costs, pod, np.random.randint(pods), heat)
     return kept
 
 
@@ -312,15 +315,16 @@ def accepted(change: float, heat: float) -> bool:
 
 
 @allocating
-def try_move(k: Kernel, s: State, pod: int, n: int, heat: float) -> int:
-    """Move a pod to node n where that is allowed and accepted; return 1 if so."""
+def try_move(k: Kernel, s: State, costs: Any, pod: int, n: int, heat: float) -> int:
+    """Move a pod to node n where that is allowed and accepted; return 1 if so. ``costs`` [N] is kept true."""
     source = s.where[pod]
     if source < 0 or n == source or not fits(k, s, n, s.pod_class[pod]) or not may_leave(k, s, pod):
         return 0
-    before = node_cost(k, s, source) + node_cost(k, s, n)
     leave(k, s, pod)
     join(k, s, pod, n)
-    if accepted(node_cost(k, s, source) + node_cost(k, s, n) - before, heat):
+    left, joined = node_cost(k, s, source), node_cost(k, s, n)
+    if accepted(left + joined - costs[source] - costs[n], heat):
+        costs[source], costs[n] = left, joined
         return 1
     leave(k, s, pod)
     join(k, s, pod, source)
@@ -328,20 +332,21 @@ def try_move(k: Kernel, s: State, pod: int, n: int, heat: float) -> int:
 
 
 @allocating
-def try_swap(k: Kernel, s: State, one: int, two: int, heat: float) -> int:
+def try_swap(k: Kernel, s: State, costs: Any, one: int, two: int, heat: float) -> int:
     """Exchange two pods of different nodes and classes where that is allowed and accepted; return 1 if so."""
     a, b = s.where[one], s.where[two]
     if a < 0 or b < 0 or a == b or s.pod_class[one] == s.pod_class[two]:
         return 0
     if not may_leave(k, s, one) or not may_leave(k, s, two):
         return 0
-    before = node_cost(k, s, a) + node_cost(k, s, b)
     leave(k, s, one)
     leave(k, s, two)
     if fits(k, s, b, s.pod_class[one]) and fits(k, s, a, s.pod_class[two]):
         join(k, s, one, b)
         join(k, s, two, a)
-        if accepted(node_cost(k, s, a) + node_cost(k, s, b) - before, heat):
+        cost_a, cost_b = node_cost(k, s, a), node_cost(k, s, b)
+        if accepted(cost_a + cost_b - costs[a] - costs[b], heat):
+            costs[a], costs[b] = cost_a, cost_b
             return 1
         leave(k, s, one)
         leave(k, s, two)

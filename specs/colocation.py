@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from specs.application import Quantity
 from specs.base import Count, Figure, NonNegative, Positive, Spec
 from specs.plan import PlanDocument
 
@@ -90,6 +91,20 @@ class Overcommit(Spec):
     basis: str
 
 
+class EntryConfirmed(Spec):
+    """Simulated response times of one entry, without neighbours and on this placement; whether its bounds hold there.
+
+    ``standard_error_s``: of the latter, what another seed would change.
+    """
+
+    entry: str
+    before_s: dict[Quantity, NonNegative]
+    after_s: dict[Quantity, NonNegative]
+    standard_error_s: dict[Quantity, NonNegative]
+    bounds_s: dict[Quantity, Positive] = Field(default_factory=dict)
+    holds: dict[Quantity, bool] = Field(default_factory=dict)
+
+
 class ColocationExpected(Spec):
     """What will then happen."""
 
@@ -99,6 +114,7 @@ class ColocationExpected(Spec):
     cost_cores: Figure  # the objective
     batch: tuple[BatchCapacity, ...]
     overcommit: Overcommit
+    confirmed: tuple[EntryConfirmed, ...] = ()  # empty where nothing could be; a note says why
 
 
 class PlacementCompared(Spec):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from planners.colocation import report
+from planners.colocation.confirm import broken, confirm, refused, said
 from planners.colocation.pods import Pods, pods_of
 from planners.colocation.problem import BEST_EFFORT_WEIGHT, Problem, build
 from planners.colocation.refusals import conflicts, smallest_change
@@ -19,12 +20,12 @@ from profilers.contention import contention_rows
 from solvers.packing import Placement, best_fit, pack, spread_least_allocated
 from solvers.packing_bound import lower_bound
 from solvers.packing_exact import Exact, exact
-from specs.application import Application
+from specs.application import Application, ApplicationSpec
 from specs.base import Metadata
 from specs.cluster import Cluster, CpuPool
 from specs.colocation import ColocationPlan, ColocationWhy
 from specs.contention import ContentionRows
-from specs.errors import InputError
+from specs.errors import InfeasibleError, InputError
 from specs.plan import Status
 from specs.reading import read_document, sha256
 
@@ -65,7 +66,38 @@ def plan(
         return _abstained(metadata, unknown, rows)
     trained = train(rows, seed=seed, quick=True, on_progress=on_progress)
     problem = build(pods, pools, trained, node_weight=node_weight)
-    return _planned(metadata, pods, pools, problem, rows, trained, node_weight, seed, started, on_progress)
+    found = _planned(metadata, pods, pools, problem, rows, trained, node_weight, seed, started, on_progress)
+    return _confirmed(found, application, asked.spec, store, seed)
+
+
+def _confirmed(
+    found: ColocationPlan, application: Path, spec: ApplicationSpec, store: str | None, seed: int
+) -> ColocationPlan:
+    """Return the plan with its response times simulated, or as infeasible where a bound does not hold."""
+    if found.expected is None or found.why is None:
+        return found
+    slowdown = {one.service: one.mean.value for one in found.expected.services}
+    try:
+        entries, note = confirm(application, spec, slowdown, store=store, seed=seed)
+    except InfeasibleError as error:
+        return _not_confirmed(found, (refused(error),), error.cure)
+    late = broken(entries)
+    if late:
+        change = (
+            "fewer neighbours (more nodes, a smaller --node-weight, more replicas), or bounds not below these times"
+        )
+        return _not_confirmed(found, tuple(map(said, late)), change)
+    expected = found.expected.model_copy(update={"confirmed": entries})
+    why = found.why.model_copy(update={"notes": (*found.why.notes, note)})
+    return found.model_copy(update={"expected": expected, "why": why})
+
+
+def _not_confirmed(found: ColocationPlan, conflicts: tuple[str, ...], change: str | None) -> ColocationPlan:
+    status = Status(
+        outcome="infeasible", conflicts=conflicts, smallest_change=change, solver=found.status.solver,
+        reason=f"the placement found is not confirmed by `predict application`: {conflicts[0]}",
+    )  # fmt: skip
+    return ColocationPlan(metadata=found.metadata, status=status)
 
 
 def _check_size(pods: Sequence[Pods], pools: Sequence[CpuPool], application: Path, cluster: Path) -> None:

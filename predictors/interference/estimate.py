@@ -16,6 +16,7 @@ from predictors.interference.scores import (
     LEAST_ROWS,
     Held,
     OnProgress,
+    chosen,
     importance,
     interval,
     rounded,
@@ -37,7 +38,7 @@ STANDS_IN = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """Trees trained on every row, with the factor that 90 % of values held out lie within."""
+    """The best learner trained on every row, with the factor that 90 % of values held out lie within."""
 
     table: Table
     fitted: Fitted
@@ -45,7 +46,7 @@ class Trained:
     factor_new: float  # of an application that was not trained on, only measured alone
     held: float | None
     scores: tuple[Score, ...]
-    cross: Held
+    cross: Held  # of the trees, whose features tell the importance
 
 
 def train(
@@ -53,7 +54,7 @@ def train(
 ) -> Trained:  # fmt: skip
     """Train on ``rows`` and score what was trained; raises `InputError` for too few rows.
 
-    ``quick``: score the trees alone, which is what planning needs.
+    ``quick``: score what may be chosen alone, which is what planning needs.
     """
     if len(rows) < LEAST_ROWS:
         raise InputError(
@@ -68,15 +69,15 @@ def train(
         )
     found = list(scores(table, seed=seed, quick=quick, on_progress=on_progress))
     held = {(one.learner, one.split): cross for one, cross in found}
-    known = held.get(("boosted trees", "rows"))
-    if known is None:
+    if ("boosted trees", "rows") not in held:
         raise InputError("all rows lie in one window, so none can be held out", cure="Measure more windows.")
-    factor, share = interval(known)
-    new = held.get(("boosted trees", "application"))
+    learner = chosen([one for one, _ in found])
+    factor, share = interval(held[learner, "rows"])
+    new = held.get((learner, "application"))
     return Trained(
-        table=table, fitted=fit(table, np.arange(len(table)), "boosted trees", seed=seed), factor=factor, held=share,
+        table=table, fitted=fit(table, np.arange(len(table)), learner, seed=seed), factor=factor, held=share,
         factor_new=max(interval(new)[0], factor) if new else 2 * factor, scores=tuple(one for one, _ in found),
-        cross=known,
+        cross=held["boosted trees", "rows"],
     )  # fmt: skip
 
 
@@ -96,7 +97,7 @@ def estimate_interference(
     return InterferenceEstimate(
         metadata=Metadata(name=name, inputs=rows.inputs | watched.inputs), quantity=rows.quantity, rows=len(rows),
         applications=len(table.apps), node_types=len(table.node_types), features=feature_names(table),
-        learner="boosted trees", scores=trained.scores, accuracy_is=ACCURACY_IS,
+        learner=trained.fitted.learner, scores=trained.scores, accuracy_is=ACCURACY_IS,
         importance=tuple(importance(table, trained.cross, seed=seed)), interval=rounded(trained.factor),
         interval_share=COVERAGE, interval_held=trained.held, sensitivities=tuple(sensitivities(trained)),
         watched=len(watched) if (watched.window >= 0).all() else 0, alarms=tuple(alarms(watched, rows)),
@@ -142,8 +143,8 @@ def _notes(rows: ContentionRows, watched: ContentionRows, trained: Trained) -> I
     yield from dict.fromkeys((*rows.notes, *watched.notes))
     by_rows = {one.learner: one.accuracy for one in trained.scores if one.split == "rows"}
     best = max(by_rows, key=lambda learner: by_rows[learner])
-    if best != "boosted trees":
-        yield f"on these rows {best} is more accurate than the trees: few rows, or little interference in them"
+    if best != trained.fitted.learner:
+        yield f"on these rows {best} is more accurate than what is used: few rows, or little interference in them"
     if len(trained.table.apps) == 1:
         yield "one application only: nothing says how well a new one is predicted"
     if len(trained.table.node_types) == 1:

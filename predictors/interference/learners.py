@@ -1,4 +1,4 @@
-"""The learners of interference: boosted trees with monotone pressure, a ridge regression, the application's mean."""
+"""The learners of interference: a smooth law, trees with monotone pressure or on its rest, a ridge, the mean."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 
 from predictors.interference.features import Known, Table, known_of, matrix, monotone
+from predictors.interference.law import Law, fit_law, own_of
 from specs.interference import Learner
 from specs.trace import FloatArray, IntArray
 
-LEARNERS: tuple[Learner, ...] = ("boosted trees", "linear", "application mean")
+CANDIDATES: tuple[Learner, ...] = ("law and trees", "pressure law", "boosted trees")
+"""What is used is the one of these that predicts windows held out best."""
+LEARNERS: tuple[Learner, ...] = (*CANDIDATES, "linear", "application mean")
+REST_ROUNDS = 100  # trees on what the law leaves
 ROUNDS = 300
 RATE = 0.06
 LEAVES = 15
@@ -29,6 +33,7 @@ class Fitted:
     learner: Learner
     model: Any
     seen: IntArray
+    law: Law | None = None
 
     def log_ratio(
         self, app: IntArray, node_type: IntArray, load: FloatArray, pressure: FloatArray, figures: FloatArray
@@ -37,11 +42,23 @@ class Fitted:
         if self.learner == "application mean":
             found: FloatArray = self.model[app, node_type]
             return found
+        if self.learner == "pressure law":
+            return self.law_ratio(app, node_type, load, pressure, figures)
         features = matrix(self.table, self.known, app, node_type, load, pressure, figures, seen=self.seen)
         if self.learner == "linear":
             weights, centre, scale = self.model
             return _design(self.table, features, centre, scale) @ weights  # type: ignore[no-any-return]
-        return np.asarray(_with_one_thread(self.model.predict, features))
+        trees = np.asarray(_with_one_thread(self.model.predict, features))
+        return trees if self.law is None else trees + self.law_ratio(app, node_type, load, pressure, figures)
+
+    def law_ratio(
+        self, app: IntArray, node_type: IntArray, load: FloatArray, pressure: FloatArray, figures: FloatArray
+    ) -> FloatArray:  # fmt: skip
+        """Return the part of the law; 0 where the learner has none."""
+        if self.law is None:
+            return np.zeros(len(app))
+        own = own_of(self.table, self.known.habits, app, load)
+        return self.law.log_ratio(app, node_type, own, pressure, figures)
 
     def log_value(self, rows: IntArray) -> FloatArray:
         """Return the predicted log of the value of rows of the table."""
@@ -58,13 +75,20 @@ def fit(
     target = table.log_value[rows] - known.base[table.app[rows], table.node_type[rows]]
     seen = np.unique(table.app[rows])
     columns = (table.app[rows], table.node_type[rows], table.load[rows], table.pressure[rows], table.figures[rows])
-    if learner == "application mean":
-        model: Any = _means(table, rows, target)
+    law = fit_law(table, known, rows, target) if learner in ("pressure law", "law and trees") else None
+    if law is not None:
+        own = own_of(table, known.habits, table.app[rows], table.load[rows])
+        target = target - law.log_ratio(table.app[rows], table.node_type[rows], own, *columns[3:])
+    if learner == "pressure law":
+        model: Any = None
+    elif learner == "application mean":
+        model = _means(table, rows, target)
     elif learner == "linear":
         model = _ridge(table, matrix(table, known, *columns, seen=seen), target)
     else:
-        model = _boosted(table, matrix(table, known, *columns, seen=seen), target, seed)
-    return Fitted(table=table, known=known, learner=learner, model=model, seen=seen)
+        rounds = ROUNDS if law is None else REST_ROUNDS
+        model = _boosted(table, matrix(table, known, *columns, seen=seen), target, seed, rounds)
+    return Fitted(table=table, known=known, learner=learner, model=model, seen=seen, law=law)
 
 
 def _means(table: Table, rows: IntArray, target: FloatArray) -> FloatArray:
@@ -99,13 +123,13 @@ def _design(table: Table, features: FloatArray, centre: FloatArray, scale: Float
     return np.hstack([np.ones((len(features), 1)), apps, types, numbers])
 
 
-def _boosted(table: Table, features: FloatArray, target: FloatArray, seed: int) -> Any:
+def _boosted(table: Table, features: FloatArray, target: FloatArray, seed: int, rounds: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     categories = [len(table.apps) <= MOST_CATEGORIES, len(table.node_types) <= MOST_CATEGORIES]
     categories += [False] * (features.shape[1] - 2)
     model = HistGradientBoostingRegressor(
-        max_iter=ROUNDS, learning_rate=RATE, max_leaf_nodes=LEAVES, l2_regularization=1.0,
+        max_iter=rounds, learning_rate=RATE, max_leaf_nodes=LEAVES, l2_regularization=1.0,
         min_samples_leaf=min(max(len(target) // 60, 3), 20), monotonic_cst=monotone(table),
         categorical_features=categories, early_stopping=False, random_state=seed,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from renderers.colocation import colocation_table
 from renderers.colocation_explain import explain
 from renderers.colocation_manifests import patches
 from specs.base import Metadata
-from specs.colocation import ColocationPlan
+from specs.colocation import ColocationPlan, EntryConfirmed
 from specs.errors import InputError
 from specs.plan import Status
 from tests.planners.colocation.plans import shop_plan
@@ -27,6 +27,21 @@ def test_the_table_fits_and_puts_the_decision_first(width: int) -> None:
     assert max(map(len, lines)) <= width
     assert lines[0].startswith("shop on shop-nodes")
     assert "28 pods on" in lines[2]
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_confirmed_times_stand_beside_their_bounds(width: int) -> None:
+    found = shop_plan()
+    assert found.expected is not None
+    entry = EntryConfirmed(
+        entry="gateway/an-operation-with-quite-a-long-name", before_s={"p50": 0.01, "p99": 0.1},
+        after_s={"p50": 0.011, "p99": 0.12}, standard_error_s={"p50": 0.001, "p99": 0.002}, bounds_s={"p99": 0.15},
+        holds={"p99": True},
+    )  # fmt: skip
+    expected = found.expected.model_copy(update={"confirmed": (entry,)})
+    lines = colocation_table(found.model_copy(update={"expected": expected}), width).split("\n")
+    assert max(map(len, lines)) <= width
+    assert any(line.split()[-4:] == ["p99", "100", "120", "150"] for line in lines)
 
 
 def test_a_refusal_names_conflict_and_cure() -> None:
