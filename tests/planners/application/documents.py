@@ -10,7 +10,11 @@ metadata: {name: small}
 spec:
   cache_memory_gib: 2
   services:
-    - {name: front, concurrency: 4, service_time: {mean_s: 0.004}, requests: {cpu_cores: 2, memory_gib: 1}, slowdown: 0.2}
+    - name: front
+      concurrency: 4
+      service_time: {mean_s: 0.004}
+      requests: {cpu_cores: 2, memory_gib: 1}
+      slowdown: 0.2
     - name: items
       concurrency: 4
       service_time: {mean_s: 0.003}
@@ -29,8 +33,18 @@ metadata: {name: nodes}
 spec:
   call_s: {value: 0.001, source: measured by hand, date: 2026-11-01}
   cpu_pools:
-    - {name: small, node_type: s, nodes: 6, cpu_cores: 8, memory_gib: 16, usd_per_node_hour: {value: 0.3, source: a list, date: 2026-11-01}}
-    - {name: large, node_type: l, nodes: 2, cpu_cores: 16, memory_gib: 64, usd_per_node_hour: {value: 0.7, source: a list, date: 2026-11-01}}
+    - name: small
+      node_type: s
+      nodes: 6
+      cpu_cores: 8
+      memory_gib: 16
+      usd_per_node_hour: {value: 0.3, source: a list, date: 2026-11-01}
+    - name: large
+      node_type: l
+      nodes: 2
+      cpu_cores: 16
+      memory_gib: 64
+      usd_per_node_hour: {value: 0.7, source: a list, date: 2026-11-01}
 """
 
 
