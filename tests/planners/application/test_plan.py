@@ -71,7 +71,7 @@ def test_more_load_never_costs_less(small: ApplicationPlan, tmp_path: Path) -> N
 
 
 def test_a_slow_network_is_named(tmp_path: Path) -> None:
-    found = planned(tmp_path, ("call_s: {value: 0.001", "call_s: {value: 0.28"), ("nodes: 2, cpu", "nodes: 1, cpu"))
+    found = planned(tmp_path, ("call_s: {value: 0.001", "call_s: {value: 0.28"), ("nodes: 2", "nodes: 1"))
     if found.decision is None:
         assert "network between nodes alone takes 560 ms" in found.status.reason
         assert found.status.smallest_change is not None
@@ -81,7 +81,7 @@ def test_a_slow_network_is_named(tmp_path: Path) -> None:
 
 
 def test_too_few_nodes_say_how_many_more(tmp_path: Path) -> None:
-    found = planned(tmp_path, ("nodes: 6", "nodes: 1"), ("nodes: 2, cpu", "nodes: 1, cpu"), scale=20.0)
+    found = planned(tmp_path, ("nodes: 6", "nodes: 1"), ("nodes: 2", "nodes: 1"), scale=20.0)
     assert found.status.outcome == "infeasible"
     assert "cores are asked for" in found.status.reason
     assert "more nodes of pool large" in (found.status.smallest_change or "")
