@@ -166,11 +166,7 @@ def _notes(question: Question, served: Language, answer: Answer) -> Iterator[str
     if question.call is ASSUMED_CALL:
         yield "the time of a call between nodes is assumed: give the cluster `call_s`"
     for one in served.gpus:
-<<<<<<< HEAD
-        yield f"{one.service}: its latency is its serving plan's up to the rate of {one.workload}, beyond it unknown"
-=======
         yield f"{one.service}: its latency is its serving plan's, up to the rate of {one.workload}, not beyond"
->>>>>>> w-whole
     if not any(pool.usd_per_node_hour for pool in question.pools):
         yield "the nodes have no prices: fewer cores are kept in use instead"
     if answer.factor < 1.0:

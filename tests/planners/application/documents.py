@@ -33,12 +33,6 @@ metadata: {name: nodes}
 spec:
   call_s: {value: 0.001, source: measured by hand, date: 2026-11-01}
   cpu_pools:
-<<<<<<< HEAD
-    - {name: small, node_type: s, nodes: 6, cpu_cores: 8, memory_gib: 16,
-       usd_per_node_hour: {value: 0.3, source: a list, date: 2026-11-01}}
-    - {name: large, node_type: l, nodes: 2, cpu_cores: 16, memory_gib: 64,
-       usd_per_node_hour: {value: 0.7, source: a list, date: 2026-11-01}}
-=======
     - name: small
       node_type: s
       nodes: 6
@@ -51,7 +45,6 @@ spec:
       cpu_cores: 16
       memory_gib: 64
       usd_per_node_hour: {value: 0.7, source: a list, date: 2026-11-01}
->>>>>>> w-whole
 """
 
 
