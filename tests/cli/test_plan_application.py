@@ -32,6 +32,7 @@ def test_the_table_has_the_decision_first_fits_and_can_be_explained(tonnage: Ton
     assert tonnage(*PLAN, "-w", "plan.yaml").exit_code == 2  # it exists
 
 
+@pytest.mark.slow
 def test_the_load_is_the_forecast_quantile_of_a_series(tonnage: Tonnage) -> None:
     write(Path())
     rows = [f"{3600 * i},{300 + 200 * math.sin(2 * math.pi * i / 24) + 7 * (i * 37 % 11):.1f}" for i in range(24 * 14)]
