@@ -115,6 +115,8 @@ def result(
 NOTES = (
     "Truth: what the services wrote down of every request, not what Prometheus scraped.",
     "The unseen load lies between two that were profiled; its requests came after the profile was taken.",
+    "An earlier try, on a machine that others used, missed: levels of 28 s, and each level's rate that of the nearest "
+    "point of the fitted curve: rates within 62 %, p95 within 32 % (that of catalog).",
 )
 
 
