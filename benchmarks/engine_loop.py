@@ -33,6 +33,7 @@ MEASURE_S = 18 * 60.0  # after which no load is repeated
 PROBE = ("--max-requests", "150", "--max-seconds", "60", "--longest-prompt", "1024")
 LAYERS_S = 60
 COMMAND_LIMIT_S = 300.0
+FRESH_S = 30.0  # for so long the calibration after one load is the one before the next
 WARM_PER_S, WARM = 2.5, 75  # the load before anything is measured
 SEED = 7
 Alone = Callable[[], AbstractContextManager[object]]
@@ -84,6 +85,7 @@ class Loop:
     alone: Alone
     measured_s: float = 0.0
     calibrations: list[Path] = field(default_factory=list)
+    calibrated_s: float = 0.0  # on the steady clock
     saturation_per_s: float = 0.0
 
     def calibrate(self) -> Path:
@@ -98,7 +100,13 @@ class Loop:
         )  # fmt: skip
         log.write_bytes(self.server.log.read_bytes()[before:])
         self.calibrations.append(profile)
+        self.calibrated_s = time.monotonic()
         return profile
+
+    def just_before(self) -> Path:
+        """Return the last calibration where it is fresh, else a new one."""
+        fresh = self.calibrations and time.monotonic() - self.calibrated_s < FRESH_S
+        return self.calibrations[-1] if fresh else self.calibrate()
 
 
 def run(alone: Alone = nullcontext) -> Result:
@@ -134,7 +142,7 @@ def measure(loop: Loop) -> list[Load]:
 
 def measure_load(loop: Loop, share: float) -> Load:
     """Calibrate, run the load twice, and calibrate again; then predict the first run."""
-    before = loop.calibrate()
+    before = loop.just_before()
     loop.saturation_per_s = loop.saturation_per_s or saturation(before)
     rate = share * loop.saturation_per_s
     count = int(np.clip(rate * LOAD_S, FEWEST, MOST))
