@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.engine_loop_report import FIGURES, Figures, Load, result
+from benchmarks.limited import run_limited
 from benchmarks.line import Line, Result
 from benchmarks.vllm_cpu import LIMITS, NAME, Server, engine_python, load, serving, two_cores
 from profilers.engine.step_log import read_step_log
@@ -32,6 +32,9 @@ LOAD_S, FEWEST, MOST = 30.0, 30, 200  # seconds of one load, and bounds of its r
 MEASURE_S = 18 * 60.0  # after which no load is repeated
 PROBE = ("--max-requests", "150", "--max-seconds", "60", "--longest-prompt", "1024")
 LAYERS_S = 60
+COMMAND_LIMIT_S = 300.0
+FRESH_S = 30.0  # for so long the calibration after one load is the one before the next
+WARM_PER_S, WARM = 2.5, 75  # the load before anything is measured
 SEED = 7
 Alone = Callable[[], AbstractContextManager[object]]
 
@@ -82,6 +85,7 @@ class Loop:
     alone: Alone
     measured_s: float = 0.0
     calibrations: list[Path] = field(default_factory=list)
+    calibrated_s: float = 0.0  # on the steady clock
     saturation_per_s: float = 0.0
 
     def calibrate(self) -> Path:
@@ -96,7 +100,13 @@ class Loop:
         )  # fmt: skip
         log.write_bytes(self.server.log.read_bytes()[before:])
         self.calibrations.append(profile)
+        self.calibrated_s = time.monotonic()
         return profile
+
+    def just_before(self) -> Path:
+        """Return the last calibration where it is fresh, else a new one."""
+        fresh = self.calibrations and time.monotonic() - self.calibrated_s < FRESH_S
+        return self.calibrations[-1] if fresh else self.calibrate()
 
 
 def run(alone: Alone = nullcontext) -> Result:
@@ -107,6 +117,7 @@ def run(alone: Alone = nullcontext) -> Result:
         folder = Path(name)
         (folder / "this-cpu.yaml").write_text(DEVICE)
         loop = Loop(server, folder, alone)
+        load(server, WARM_PER_S, WARM, SEED + 1, folder / "warm.json")
         made_s = time.monotonic() - started
         loads = measure(loop)
         layers = layers_alone(loop, [one for one in loads if one.accepted and one.share < 1] or loads)
@@ -131,7 +142,7 @@ def measure(loop: Loop) -> list[Load]:
 
 def measure_load(loop: Loop, share: float) -> Load:
     """Calibrate, run the load twice, and calibrate again; then predict the first run."""
-    before = loop.calibrate()
+    before = loop.just_before()
     loop.saturation_per_s = loop.saturation_per_s or saturation(before)
     rate = share * loop.saturation_per_s
     count = int(np.clip(rate * LOAD_S, FEWEST, MOST))
@@ -217,7 +228,7 @@ def tonnage(server: Server, *arguments: str, torch: bool = False) -> str:
     if torch:
         environment |= {"OMP_NUM_THREADS": "1"}
     command = ["taskset", "-c", str(engine if torch else client), str(python), "-m", "tonnage", *arguments]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_limited(command, COMMAND_LIMIT_S, env=environment, cwd=ROOT)
     if done.returncode:
         raise TonnageError(f"tonnage {' '.join(arguments[:2])}: {done.stderr[-600:]}")
     return done.stdout

@@ -95,6 +95,8 @@ def result(loads: list[Load], layers: list[Figures | str], made_s: float, total_
 
 
 NOTES = (
+    "Before the first calibration the engine serves half a minute of other requests of the same lengths: in a first "
+    "look its steps were about 10 % slower in the half minute after its start than later.",
     "Each prediction is the mean of those by the calibrations just before and just after the load. The arrivals and "
     "lengths are those that came; nothing of how they were served goes in.",
     "Run to run: a second run of the same load right after the first, between the same calibrations.",

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.limited import run_limited
 from benchmarks.line import Line, Result
 from profilers.prometheus.client import endpoint
 from profilers.prometheus.discovery import Selection
@@ -39,6 +40,7 @@ GRAPH = {("front", "catalog"): (1.0, 0), ("front", "cart"): (1.0, 0), ("cart", "
 SEEN = (14.0, 20.0, 26.0, 32.0, 40.0)  # requests per second that enter, all profiled
 UNSEEN = 36.0  # profiled nowhere
 LEVEL_S, UNSEEN_S, SETTLE_S, SCRAPE_S = 60.0, 90.0, 2.0, 1.0
+INSTALL_LIMIT_S, END_LIMIT_S = 600.0, 20.0
 LOCUST = "2.34"
 RATE_BAR, P95_BAR = 0.05, 0.15
 LOCUST_FILE = """import random
@@ -71,7 +73,7 @@ def run(alone: Any = None) -> Result:
     with tempfile.TemporaryDirectory() as name, alone() if alone else ExitStack():
         folder = Path(name)
         with shop(folder) as ports, prometheus(folder, ports) as url:
-            spans_s = [_level(python, folder, ports["front"], rate) for rate in SEEN]
+            spans_s = [_level(python, folder, ports["front"], rate, LEVEL_S) for rate in SEEN]
             server = endpoint(url, timeout_s=30)
             recorded = read_history(
                 server,
@@ -113,6 +115,8 @@ def result(
 NOTES = (
     "Truth: what the services wrote down of every request, not what Prometheus scraped.",
     "The unseen load lies between two that were profiled; its requests came after the profile was taken.",
+    "An earlier try, on a machine that others used, missed: levels of 28 s, and each level's rate that of the nearest "
+    "point of the fitted curve: rates within 62 %, p95 within 32 % (that of catalog).",
 )
 
 
@@ -152,14 +156,14 @@ def _unseen(
     }  # fmt: skip
 
 
-def _level(python: Path, folder: Path, port: int, rate_per_s: float, level_s: float = LEVEL_S) -> tuple[float, float]:
+def _level(python: Path, folder: Path, port: int, rate_per_s: float, level_s: float) -> tuple[float, float]:
     """Keep up a load with locust; returns when it was settled and when it ended, seconds since 1970."""
     (folder / "locustfile.py").write_text(LOCUST_FILE.format(mean_s=USERS / rate_per_s))
-    command = [python, "-m", "locust", "--headless", "--only-summary", "-f", folder / "locustfile.py"]
+    command: list[object] = [python, "-m", "locust", "--headless", "--only-summary", "-f", folder / "locustfile.py"]
     command += ["--host", f"http://127.0.0.1:{port}", "--users", USERS, "--spawn-rate", USERS]
     command += ["--run-time", f"{level_s:g}s", "--loglevel", "ERROR"]
     began = time.time()
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=level_s + 60, check=False)
+    done = run_limited(command, level_s + 60)
     ended = time.time()
     if done.returncode > 1:
         raise MissingHardwareError(f"locust failed: {done.stderr[-300:]}", cure="See what it says.")
@@ -176,10 +180,10 @@ def locust_python() -> Path:
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
         for command in (
-            [sys.executable, "-m", "venv", "--clear", folder],
-            [python, "-m", "pip", "install", "-q", f"locust>={LOCUST}"],
+            (sys.executable, "-m", "venv", "--clear", folder),
+            (python, "-m", "pip", "install", "-q", f"locust>={LOCUST}"),
         ):
-            done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+            done = run_limited(command, INSTALL_LIMIT_S)
             if done.returncode:
                 raise MissingHardwareError(f"locust cannot be installed: {done.stderr[-300:]}", cure="See pip's words.")
         (folder / "complete").touch()
@@ -203,8 +207,7 @@ def shop(folder: Path) -> Iterator[dict[str, int]]:
         yield ports
     finally:
         for process in processes:
-            process.terminate()
-            process.wait(20)
+            _end(process)
 
 
 @contextmanager
@@ -228,8 +231,7 @@ def prometheus(folder: Path, ports: dict[str, int]) -> Iterator[str]:
             _wait_for(port)
             yield f"http://127.0.0.1:{port}"
         finally:
-            process.terminate()
-            process.wait(30)
+            _end(process)
 
 
 def write_traces(folder: Path) -> Path:
@@ -254,6 +256,15 @@ def write_traces(folder: Path) -> Path:
 
 def _latencies(path: Path) -> np.ndarray[Any, Any]:
     return np.loadtxt(path, delimiter=",", ndmin=2)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(END_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _free_port() -> int:

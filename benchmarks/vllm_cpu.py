@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.limited import run_limited
 from specs.errors import MissingHardwareError
 
 VERSION = "0.32.0"
@@ -35,7 +36,7 @@ ENVIRONMENT = {
 }  # fmt: skip
 UNUSED = ("torchvision", "torchaudio", "torchcodec")  # a mismatched one ends in `operator torchvision::nms`
 START_LIMIT_S = 900.0
-LOAD_LIMIT_S = 240.0
+LOAD_LIMIT_S, INSTALL_LIMIT_S = 240.0, 1200.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _name_it_vllm(python: Path) -> None:
 
 
 def _call(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_limited(command, INSTALL_LIMIT_S)
     if done.returncode:
         raise MissingHardwareError(
             f"{' '.join(command[:4])} … failed: {done.stderr.strip()[-400:]}", cure="See what pip says; then run again."
@@ -152,16 +153,21 @@ def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:
 
 def load(server: Server, rate_per_s: float, requests: int, seed: int, result: Path) -> Path:
     """Send Poisson arrivals by vLLM's own load generator and return its result file, every request listed."""
-    command = ["taskset", "-c", str(server.client_core), server.python, "-m", "vllm.entrypoints.cli.main", "bench"]
+    command: list[object] = [
+        "taskset",
+        "-c",
+        str(server.client_core),
+        server.python,
+        "-m",
+        "vllm.entrypoints.cli.main",
+        "bench",
+    ]
     command += ["serve", "--backend", "vllm", "--base-url", server.url, "--endpoint", "/v1/completions"]
     command += ["--model", NAME, "--tokenizer", server.model, "--dataset-name", "random", "--random-input-len", 256]
     command += ["--random-output-len", 64, "--random-range-ratio", 0.5, "--ignore-eos", "--temperature", 0]
     command += ["--request-rate", f"{rate_per_s:.4g}", "--num-prompts", requests, "--seed", seed, "--num-warmups", 2]
     command += ["--save-result", "--save-detailed", "--result-dir", result.parent, "--result-filename", result.name]
-    done = subprocess.run(
-        list(map(str, command)), env=os.environ | ENVIRONMENT, capture_output=True, text=True, timeout=LOAD_LIMIT_S,
-        check=False,
-    )  # fmt: skip
+    done = run_limited(command, LOAD_LIMIT_S, env=os.environ | ENVIRONMENT)
     if done.returncode or not result.exists():
         raise MissingHardwareError(f"vllm bench serve failed: {done.stderr[-400:]}", cure="See the engine's log.")
     return result
