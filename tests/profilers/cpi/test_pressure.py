@@ -169,8 +169,11 @@ def test_the_real_kernel_throttles_a_cgroup_of_version_1(spin: Spin, make_cgroup
     cgroup = cgroup_at(str(folder), mounts)
     target = Target("throttled", "cgroup", cgroup, identity(None, cgroup))
     assert limit_cores(cgroup) == pytest.approx(0.2)
-    before = read(target)
-    time.sleep(0.6)
-    found = between(before, read(target))
+    for _ in range(10):  # on a busy machine it may get less CPU than its quota for a while
+        before = read(target)
+        time.sleep(0.6)
+        found = between(before, read(target))
+        if found["throttled_share"] > 0.5 and found["throttled_s"] > 0.1:
+            break
     assert found["throttled_share"] > 0.5
     assert found["throttled_s"] > 0.1
