@@ -88,7 +88,7 @@ def run() -> Result:
     mean = {name: float(np.mean([row[name] for row in accuracies])) for name in accuracies[0]}
     cut = {q: [row[f"{q}_cut"] for row in places] for q in ("p50", "p90", "p99")}
     regret = float(np.mean([row["regret"] for row in places]))
-    shown = ", ".join(f"{q} −{100 * min(v):.0f} … −{100 * max(v):.0f} %" for q, v in cut.items())
+    shown = ", ".join(f"{q} {-100 * max(v):+.0f} … {-100 * min(v):+.0f} %" for q, v in cut.items())
     return Result(
         holds=large_cpu_s <= MOST_CPU_S,
         text=(
