@@ -111,7 +111,7 @@ def test_more_memory_never_costs_more(seed: int) -> None:
     assert (best_splits(roomy).value <= best_splits(chain).value + 1e-9).all()
 
 
-def test_eighty_layers_on_sixteen_gpus_of_four_classes_take_less_than_two_seconds() -> None:
+def test_eighty_layers_on_sixteen_gpus_of_four_classes() -> None:
     rng = np.random.default_rng(1)
     best_splits(drawn(1, 4, 2))  # compiles
     chain = Chain(
