@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from collections.abc import Iterator
 
+from renderers.plain import LABEL, WIDEST, columns, refused, title, wrapped
 from specs.application_plan import ApplicationPlan, ServicePlanned
 
-WIDEST, NARROWEST, LABEL = 100, 60, 14
 MOST_ROWS, MOST_NODES = 40, 20
 
 
 def application_table(plan: ApplicationPlan, width: int | None = None) -> str:
     """Return the plan as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
-    if width is None:
-        width = shutil.get_terminal_size((WIDEST, 24)).columns
-    width = max(min(width, WIDEST), NARROWEST)
-    parts = _decided(plan, width) if plan.decision else _refused(plan, width)
-    return "\n".join([_title(plan, width), "", *parts])
-
-
-def _title(plan: ApplicationPlan, width: int) -> str:
-    spent = plan.status.solver.get("seconds")
-    right = plan.status.outcome + (f" · {spent:g} CPU s" if isinstance(spent, int | float) else "")
-    left = plan.metadata.name
-    return f"{left:<{width - len(right)}}{right}" if len(left) + len(right) < width else f"{left}\n{right}"
+    width = columns(width)
+    parts = _decided(plan, width) if plan.decision else refused(plan, width)
+    return "\n".join([title(plan, width), "", *parts])
 
 
 def _decided(plan: ApplicationPlan, width: int) -> Iterator[str]:
-    yield from _wrapped("  ", _total(plan), width)
+    yield from wrapped("  ", _total(plan), width)
     yield ""
     yield from _services(plan, width)
     yield ""
@@ -37,7 +27,7 @@ def _decided(plan: ApplicationPlan, width: int) -> Iterator[str]:
     yield ""
     for label, text in [*_places(plan), *_caches(plan), *_gpus(plan), *_limits(plan), *_reasons(plan)]:
         if text:
-            yield from _wrapped(f"  {label:{LABEL}}", text, width)
+            yield from wrapped(f"  {label:{LABEL}}", text, width)
 
 
 def _total(plan: ApplicationPlan) -> str:
@@ -171,7 +161,7 @@ def _reasons(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
 def explain(plan: ApplicationPlan, *, plot: bool = False) -> str:
     """Tell the plan in sentences, step by step; ``plot`` draws how busy each service is as bars."""
     if plan.decision is None or plan.why is None or plan.expected is None:
-        return "\n".join(_refused(plan, WIDEST))
+        return "\n".join(refused(plan, WIDEST))
     lines: list[str] = []
     for text in _sentences(plan):
         lines += [*textwrap.wrap(text, WIDEST), ""]
@@ -220,18 +210,6 @@ def _bars(plan: ApplicationPlan) -> list[str]:
     ]
 
 
-def _refused(plan: ApplicationPlan, width: int) -> Iterator[str]:
-    status = plan.status
-    yield from _wrapped("  ", status.reason, width)
-    yield ""
-    for conflict in status.conflicts:
-        yield from _wrapped(f"  {'conflict':{LABEL}}", conflict, width)
-    if status.smallest_change:
-        yield from _wrapped(f"  {'would do':{LABEL}}", status.smallest_change, width)
-    if status.missing:
-        yield from _wrapped(f"  {'missing':{LABEL}}", status.missing, width)
-
-
 def seconds(value: float | None) -> str:
     """A latency with its unit."""
     if value is None:
@@ -239,7 +217,3 @@ def seconds(value: float | None) -> str:
     if value < 0.9995e-3:
         return f"{value * 1e6:.3g} µs"
     return f"{value * 1e3:.3g} ms" if value < 0.9995 else f"{value:.3g} s"
-
-
-def _wrapped(label: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=label, subsequent_indent=" " * len(label)) or [label.rstrip()]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Iterator
 
+from renderers.plain import LABEL, columns, refused, title, wrapped
 from specs.autoscaling import AutoscalingPlan, Method, PolicySpec, ScaledService
-
-WIDEST, NARROWEST, LABEL = 100, 60, 14
 
 
 def autoscaling_table(plan: AutoscalingPlan, *, compare: bool = False, width: int | None = None) -> str:
@@ -16,34 +13,25 @@ def autoscaling_table(plan: AutoscalingPlan, *, compare: bool = False, width: in
 
     ``compare`` adds the five axes of the survey (arXiv 2507.17128) for every method.
     """
-    if width is None:
-        width = shutil.get_terminal_size((WIDEST, 24)).columns
-    width = max(min(width, WIDEST), NARROWEST)
-    parts = list(_decided(plan, width)) if plan.decision else list(_refused(plan, width))
+    width = columns(width)
+    parts = list(_decided(plan, width)) if plan.decision else list(refused(plan, width))
     axes = ["", *_axes(plan, width)] if compare and plan.why else []
-    return "\n".join([_title(plan, width), "", *parts, *axes])
-
-
-def _title(plan: AutoscalingPlan, width: int) -> str:
-    seconds = plan.status.solver.get("seconds")
-    right = plan.status.outcome + (f" · {seconds:g} CPU s" if isinstance(seconds, int | float) else "")
-    left = plan.metadata.name
-    return f"{left:<{width - len(right)}}{right}" if len(left) + len(right) < width else f"{left}\n{right}"
+    return "\n".join([title(plan, width), "", *parts, *axes])
 
 
 def _decided(plan: AutoscalingPlan, width: int) -> Iterator[str]:
     assert plan.decision is not None
     assert plan.why is not None
     for service in plan.decision.services:
-        yield from _wrapped("  ", headline(service), width)
+        yield from wrapped("  ", headline(service), width)
         methods = [one for one in plan.why.compared if one.service == service.service]
         yield ""
         yield from _methods(methods, width)
         yield ""
         for line in buying(service):
-            yield from _wrapped(f"  {'bought':{LABEL}}", line, width)
-        yield from _wrapped(f"  {'because':{LABEL}}", plan.why.reasons[service.service], width)
-        yield from _wrapped(f"  {'promise':{LABEL}}", plan.why.slo[service.service], width)
+            yield from wrapped(f"  {'bought':{LABEL}}", line, width)
+        yield from wrapped(f"  {'because':{LABEL}}", plan.why.reasons[service.service], width)
+        yield from wrapped(f"  {'promise':{LABEL}}", plan.why.slo[service.service], width)
         yield ""
     if len(plan.decision.services) > 1:
         yield from _totals(plan)
@@ -116,7 +104,7 @@ def _method(one: Method, width: int, *, priced: bool, lost: bool) -> Iterator[st
         yield f"{text} {mark} {verdict}"
     else:
         yield text
-        yield from _wrapped(f"{'':20}{mark} ", verdict, width)
+        yield from wrapped(f"{'':20}{mark} ", verdict, width)
 
 
 def _share(value: float) -> str:
@@ -138,12 +126,12 @@ def buying(service: ScaledService) -> Iterator[str]:
 def _foot(plan: AutoscalingPlan, width: int) -> Iterator[str]:
     assert plan.why is not None
     assert plan.expected is not None
-    yield from _wrapped(f"  {'scored on':{LABEL}}", f"the last {plan.expected.hours:.3g} h of the load", width)
-    yield from _wrapped(f"  {'evidence':{LABEL}}", evidence(plan), width)
+    yield from wrapped(f"  {'scored on':{LABEL}}", f"the last {plan.expected.hours:.3g} h of the load", width)
+    yield from wrapped(f"  {'evidence':{LABEL}}", evidence(plan), width)
     for note in plan.why.notes:
-        yield from _wrapped(f"  {'note':{LABEL}}", note, width)
+        yield from wrapped(f"  {'note':{LABEL}}", note, width)
     if plan.valid:
-        yield from _wrapped(f"  {'valid':{LABEL}}", plan.valid, width)
+        yield from wrapped(f"  {'valid':{LABEL}}", plan.valid, width)
 
 
 def evidence(plan: AutoscalingPlan) -> str:
@@ -168,20 +156,4 @@ def _axes(plan: AutoscalingPlan, width: int) -> Iterator[str]:
             f"infrastructure {axes.infrastructure} · architecture {axes.architecture} · scaling {axes.scaling} · "
             f"objective {axes.objective} · behaviour {axes.behaviour}"
         )
-        yield from _wrapped(f"  {one.name:<20}", text, width)
-
-
-def _refused(plan: AutoscalingPlan, width: int) -> Iterator[str]:
-    status = plan.status
-    yield from _wrapped("  ", status.reason, width)
-    yield ""
-    for conflict in status.conflicts:
-        yield from _wrapped(f"  {'conflict':{LABEL}}", conflict, width)
-    if status.smallest_change:
-        yield from _wrapped(f"  {'would do':{LABEL}}", status.smallest_change, width)
-    if status.missing:
-        yield from _wrapped(f"  {'missing':{LABEL}}", status.missing, width)
-
-
-def _wrapped(label: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=label, subsequent_indent=" " * len(label)) or [label.rstrip()]
+        yield from wrapped(f"  {one.name:<20}", text, width)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from renderers.heading import columns, title
+from renderers.plain import columns, title, wrapped
 from specs.base import Figure
 from specs.batching import BatchingFound, BatchingPlan, Bucket
 from specs.plan import Percentiles
@@ -23,13 +23,13 @@ def batching_table(plan: BatchingPlan, width: int | None = None) -> str:
 
 
 def _decided(plan: BatchingPlan, width: int) -> Iterator[str]:
-    yield from _wrapped("  ", plan.status.reason, width)
+    yield from wrapped("  ", plan.status.reason, width)
     for conflict in plan.status.conflicts:
-        yield from _wrapped(f"  {'conflict':{LABEL}}", conflict, width)
+        yield from wrapped(f"  {'conflict':{LABEL}}", conflict, width)
     if plan.status.smallest_change:
-        yield from _wrapped(f"  {'would do':{LABEL}}", plan.status.smallest_change, width)
+        yield from wrapped(f"  {'would do':{LABEL}}", plan.status.smallest_change, width)
     if plan.decision is not None:
-        yield from _wrapped("  ", setting(plan), width)
+        yield from wrapped("  ", setting(plan), width)
         if len(plan.decision.buckets) > 1:
             yield ""
             yield from _buckets(plan.decision.buckets)
@@ -129,7 +129,7 @@ def _reasons(plan: BatchingPlan, width: int) -> Iterator[str]:
     rows += [("deadlines", why.deadlines), ("bounds", why.bounds), *(("note", note) for note in why.notes)]
     rows += [("valid", plan.valid or "")]
     for label, text in rows:
-        yield from _wrapped(f"  {label:{LABEL}}", text, width)
+        yield from wrapped(f"  {label:{LABEL}}", text, width)
 
 
 def _compared(found: tuple[BatchingFound, ...], load: float, width: int) -> Iterator[str]:
@@ -200,7 +200,3 @@ def _time(seconds: float) -> str:
     if seconds >= 1000.0:
         return f"{seconds:.0f} s"
     return f"{seconds * 1e3:.3g} ms" if seconds < 0.1 else f"{seconds:.3g} s"
-
-
-def _wrapped(label: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=label, subsequent_indent=" " * len(label)) or [label.rstrip()]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from renderers.heading import columns, title
+from renderers.plain import LABEL, columns, refused, title, wrapped
 from specs.base import Figure
 from specs.brownout import BrownoutAlternative, BrownoutExpected, BrownoutPlan, BrownoutSettings
 from specs.plan import Percentiles
 
-LABEL = 14
 METRICS = {"ttft_s": "TTFT", "tpot_s": "TPOT", "itl_s": "ITL"}
 LEVELS = ("p50", "p90", "p99")
 BAR = 40
@@ -19,14 +18,14 @@ BAR = 40
 def brownout_table(plan: BrownoutPlan, width: int | None = None) -> str:
     """Return the plan as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
     width = columns(width)
-    parts = _decided(plan, width) if plan.decision else _refused(plan, width)
+    parts = _decided(plan, width) if plan.decision else refused(plan, width)
     return "\n".join([title(plan, width), "", *parts])
 
 
 def _decided(plan: BrownoutPlan, width: int) -> Iterator[str]:
     assert plan.decision is not None
     for line in decision_lines(plan):
-        yield from _wrapped("  ", line, width)
+        yield from wrapped("  ", line, width)
     yield ""
     if plan.expected is not None:
         yield from _latencies(plan, plan.expected)
@@ -101,7 +100,7 @@ def _price(expected: BrownoutExpected, width: int) -> Iterator[str]:
         ("largest burst", largest(expected)),
     ]
     for label, text in rows:
-        yield from _wrapped(f"  {label:{LABEL}}", text, width)
+        yield from wrapped(f"  {label:{LABEL}}", text, width)
 
 
 def largest(expected: BrownoutExpected) -> str:
@@ -135,7 +134,7 @@ def _compared(plan: BrownoutPlan, width: int) -> Iterator[str]:
     for one in plan.why.compared:
         loss, memory = f"{one.accuracy_loss_pct or 0:.2f} %", f"{one.extra_memory_gib or 0:.1f} GiB"
         figures = f"{loss:>8}{memory:>10}{_or_dash(one.ttft_p99_s):>10}{_or_dash(one.itl_p99_s):>10}"
-        yield from _wrapped(f"  {alternative(one):<28}{figures}  ", one.breaks or "holds", width)
+        yield from wrapped(f"  {alternative(one):<28}{figures}  ", one.breaks or "holds", width)
     yield ""
 
 
@@ -163,7 +162,7 @@ def _rest(plan: BrownoutPlan, width: int) -> Iterator[str]:
     rows += [("evidence", evidence(plan)), ("valid", plan.valid or "")]
     for label, text in rows:
         if text:
-            yield from _wrapped(f"  {label:{LABEL}}", text, width)
+            yield from wrapped(f"  {label:{LABEL}}", text, width)
 
 
 def evidence(plan: BrownoutPlan) -> str:
@@ -173,21 +172,6 @@ def evidence(plan: BrownoutPlan) -> str:
         for one in plan.evidence
     ]
     return " · ".join(dict.fromkeys(parts))
-
-
-def _refused(plan: BrownoutPlan, width: int) -> Iterator[str]:
-    status = plan.status
-    yield from _wrapped("  ", status.reason, width)
-    yield ""
-    for conflict in status.conflicts:
-        yield from _wrapped(f"  {'conflict':{LABEL}}", conflict, width)
-    for label, text in (("would do", status.smallest_change), ("missing", status.missing)):
-        if text:
-            yield from _wrapped(f"  {label:{LABEL}}", text, width)
-
-
-def _wrapped(label: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=label, subsequent_indent=" " * len(label)) or [label.rstrip()]
 
 
 def explain(plan: BrownoutPlan, *, plot: bool = False) -> str:

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections import Counter
 from collections.abc import Iterator
 
+from renderers.plain import LABEL, columns, title, wrapped
 from specs.base import Figure
 from specs.colocation import ColocationPlan, PlacedNode
 
-WIDEST, NARROWEST = 100, 60
 NODES, SERVICES = 16, 16
-LABEL = 14
 
 
 def colocation_table(plan: ColocationPlan, width: int | None = None) -> str:
     """Return the plan as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
-    if width is None:
-        width = shutil.get_terminal_size((WIDEST, 24)).columns
-    width = max(min(width, WIDEST), NARROWEST)
+    width = columns(width)
     parts = _decided(plan, width) if plan.decision else _refused(plan, width)
-    return "\n".join([_title(plan, width), "", *parts])
-
-
-def _title(plan: ColocationPlan, width: int) -> str:
-    seconds = plan.status.solver.get("seconds")
-    right = plan.status.outcome + (f" · {seconds:g} CPU s" if isinstance(seconds, int | float) else "")
-    left = plan.metadata.name.replace("-on-", " on ")
-    return f"{left:<{width - len(right)}}{right}" if len(left) + len(right) < width else f"{left}\n{right}"
+    return "\n".join([title(plan, width), "", *parts])
 
 
 def _decided(plan: ColocationPlan, width: int) -> Iterator[str]:
@@ -58,7 +46,7 @@ def _node(node: PlacedNode, width: int) -> list[str]:
     pods = ", ".join(f"{count} {service}" if count > 1 else service for service, count in node.pods.items())
     batch = f" + {node.batch_cpu_cores:.3g} batch" if node.batch_cpu_cores else ""
     label = f"  {node.node:<{LABEL}}{node.requested_cpu_cores:>6.3g}{batch} cores  "
-    return _wrapped(f"{label:<{LABEL + 28}}", pods, width)
+    return wrapped(f"{label:<{LABEL + 28}}", pods, width)
 
 
 def _slowdowns(plan: ColocationPlan, width: int) -> Iterator[str]:
@@ -73,7 +61,7 @@ def _slowdowns(plan: ColocationPlan, width: int) -> Iterator[str]:
     if len(found) > SERVICES:
         yield f"  … and {len(found) - SERVICES} more services in the plan"
     mean, p99 = plan.expected.slowdown, plan.expected.p99_slowdown
-    yield from _wrapped(
+    yield from wrapped(
         f"  {'all':<{name}}  ", f"mean {_figure(mean)}, p99 {_figure(p99)} over latency-sensitive pods", width
     )
 
@@ -141,7 +129,7 @@ def _why(plan: ColocationPlan, width: int) -> Iterator[str]:
     ]
     for label, text in rows:
         if text:
-            yield from _wrapped(f"  {label:{LABEL}}", text, width)
+            yield from wrapped(f"  {label:{LABEL}}", text, width)
 
 
 def _batch(plan: ColocationPlan) -> str:
@@ -157,14 +145,10 @@ def _batch(plan: ColocationPlan) -> str:
 
 def _refused(plan: ColocationPlan, width: int) -> Iterator[str]:
     status = plan.status
-    yield from _wrapped("  ", status.reason, width)
+    yield from wrapped("  ", status.reason, width)
     yield ""
     rows = [("conflict", text) for text in status.conflicts]
     rows += [("would do", status.smallest_change or ""), ("missing", status.missing or "")]
     for label, text in rows:
         if text:
-            yield from _wrapped(f"  {label:{LABEL}}", text, width)
-
-
-def _wrapped(label: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=label, subsequent_indent=" " * len(label)) or [label.rstrip()]
+            yield from wrapped(f"  {label:{LABEL}}", text, width)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
-from renderers.heading import columns, title
+from renderers.plain import LABEL, columns, refused, title, wrapped
 from specs.base import Figure
 from specs.deployment import DeploymentInPlan, Roles
 from specs.plan import Alternative, BoundHeld, Percentiles, ServingPlan
 
-LABEL = 14
 METRICS = {"ttft_s": "TTFT", "tpot_s": "TPOT", "e2e_s": "end to end", "itl_s": "ITL"}
 LEVELS = ("p50", "p90", "p99")
 
@@ -18,16 +16,16 @@ LEVELS = ("p50", "p90", "p99")
 def plan_table(plan: ServingPlan, width: int | None = None) -> str:
     """Return the plan as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
     width = columns(width)
-    parts = _decided(plan, width) if plan.decision else _refused(plan, width)
+    parts = _decided(plan, width) if plan.decision else refused(plan, width)
     return "\n".join([title(plan, width), "", *parts])
 
 
 def _decided(plan: ServingPlan, width: int) -> Iterator[str]:
     assert plan.decision is not None
     for deployment in plan.decision.deployments:
-        yield from _wrapped("  ", headline(deployment), width)
-        yield from _wrapped("  ", limits(deployment), width)
-    yield from _wrapped("  ", _cost(plan), width)
+        yield from wrapped("  ", headline(deployment), width)
+        yield from wrapped("  ", limits(deployment), width)
+    yield from wrapped("  ", _cost(plan), width)
     yield ""
     yield from _latencies(plan, width)
     yield ""
@@ -151,7 +149,7 @@ def _why(plan: ServingPlan, width: int) -> Iterator[str]:
     rows.append(("valid", plan.valid or ""))
     for label, text in rows:
         if text:
-            yield from _wrapped(f"  {label:{LABEL}}", text, width)
+            yield from wrapped(f"  {label:{LABEL}}", text, width)
 
 
 def _binding(plan: ServingPlan) -> str:
@@ -210,19 +208,3 @@ def evidence(plan: ServingPlan) -> str:
     if not any(entry.basis == "measured" for entry in plan.evidence):
         texts.append("nothing measured on your GPUs yet")
     return " · ".join(dict.fromkeys(texts))
-
-
-def _refused(plan: ServingPlan, width: int) -> Iterator[str]:
-    status = plan.status
-    yield from _wrapped("  ", status.reason, width)
-    yield ""
-    for conflict in status.conflicts:
-        yield from _wrapped(f"  {'conflict':{LABEL}}", conflict, width)
-    if status.smallest_change:
-        yield from _wrapped(f"  {'would do':{LABEL}}", status.smallest_change, width)
-    if status.missing:
-        yield from _wrapped(f"  {'missing':{LABEL}}", status.missing, width)
-
-
-def _wrapped(label: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=label, subsequent_indent=" " * len(label)) or [label.rstrip()]

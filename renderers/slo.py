@@ -5,17 +5,16 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from renderers.heading import WIDEST, columns, title
+from renderers.plain import LABEL, WIDEST, columns, refused, title, wrapped
 from specs.slo_plan import EntryExpected, ServiceBudget, SloPlan
 
-LABEL = 14
 MOST_ROWS = 40
 
 
 def slo_table(plan: SloPlan, width: int | None = None) -> str:
     """Return the plan as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
     width = columns(width)
-    parts = _decided(plan, width) if plan.decision else _refused(plan, width)
+    parts = _decided(plan, width) if plan.decision else refused(plan, width)
     return "\n".join([title(plan, width), "", *parts])
 
 
@@ -26,7 +25,7 @@ def _decided(plan: SloPlan, width: int) -> Iterator[str]:
     yield ""
     for label, text in _reasons(plan):
         if text:
-            yield from _wrapped(f"  {label:{LABEL}}", text, width)
+            yield from wrapped(f"  {label:{LABEL}}", text, width)
 
 
 def _budgets(plan: SloPlan, width: int) -> Iterator[str]:
@@ -41,7 +40,7 @@ def _budgets(plan: SloPlan, width: int) -> Iterator[str]:
         yield _row(one, wide, relax, roomy, narrow).rstrip()
     if len(shown) < len(services):
         yield f"  … and {len(services) - len(shown)} that cost less"
-    yield from _wrapped("  ", _total(plan), width)
+    yield from wrapped("  ", _total(plan), width)
 
 
 def _row(one: ServiceBudget, wide: int, relax: tuple[str, ...], roomy: bool, narrow: bool) -> str:
@@ -137,7 +136,7 @@ def evidence(plan: SloPlan) -> str:
 def explain(plan: SloPlan, *, plot: bool = False) -> str:
     """Tell the plan in sentences, with the arithmetic of its largest budget; ``plot`` draws the budgets as bars."""
     if plan.decision is None or plan.why is None or plan.expected is None:
-        return "\n".join(_refused(plan, WIDEST))
+        return "\n".join(refused(plan, WIDEST))
     lines = []
     for text in _sentences(plan):
         lines += [*textwrap.wrap(text, WIDEST), ""]
@@ -187,24 +186,8 @@ def _bars(plan: SloPlan) -> list[str]:
     ]
 
 
-def _refused(plan: SloPlan, width: int) -> Iterator[str]:
-    status = plan.status
-    yield from _wrapped("  ", status.reason, width)
-    yield ""
-    for conflict in status.conflicts:
-        yield from _wrapped(f"  {'conflict':{LABEL}}", conflict, width)
-    if status.smallest_change:
-        yield from _wrapped(f"  {'would do':{LABEL}}", status.smallest_change, width)
-    if status.missing:
-        yield from _wrapped(f"  {'missing':{LABEL}}", status.missing, width)
-
-
 def seconds(value: float | None) -> str:
     """A latency with its unit."""
     if value is None:
         return "–"
     return f"{value * 1e3:.3g} ms" if value < 0.9995 else f"{value:.3g} s"
-
-
-def _wrapped(label: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=label, subsequent_indent=" " * len(label)) or [label.rstrip()]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from renderers.heading import columns, title
+from renderers.plain import LABEL, columns, title, wrapped
 from specs.techniques import Technique, TechniquesPlan
 
-LABEL = 14
 NAME = 18
 BAR = 40
 
@@ -20,21 +19,21 @@ def techniques_table(plan: TechniquesPlan, width: int | None = None) -> str:
 
 
 def _body(plan: TechniquesPlan, width: int) -> Iterator[str]:
-    yield from _wrapped("  ", plan.status.reason, width)
+    yield from wrapped("  ", plan.status.reason, width)
     if plan.status.smallest_change:
-        yield from _wrapped(f"  {'would do':{LABEL}}", plan.status.smallest_change, width)
+        yield from wrapped(f"  {'would do':{LABEL}}", plan.status.smallest_change, width)
     yield ""
     rows = plan.why.compared if plan.why else ()
     yield from _table([one for one in rows if one.applies], width)
     for one in rows:
         if one.applies and one.setting:
-            yield from _wrapped(f"  {one.name:{NAME}}", f"{one.setting}: {one.why}", width)
+            yield from wrapped(f"  {one.name:{NAME}}", f"{one.setting}: {one.why}", width)
     missing = [one for one in rows if not one.applies]
     if missing:
         yield ""
         yield "  does not apply"
         for one in missing:
-            yield from _wrapped(f"  {one.name:{NAME}}", one.why, width)
+            yield from wrapped(f"  {one.name:{NAME}}", one.why, width)
     yield ""
     yield from _rest(plan, width)
 
@@ -86,11 +85,7 @@ def _rest(plan: TechniquesPlan, width: int) -> Iterator[str]:
     rows.append(("valid", plan.valid or ""))
     for label, text in rows:
         if text:
-            yield from _wrapped(f"  {label:{LABEL}}", text, width)
-
-
-def _wrapped(label: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=label, subsequent_indent=" " * len(label)) or [label.rstrip()]
+            yield from wrapped(f"  {label:{LABEL}}", text, width)
 
 
 def explain(plan: TechniquesPlan, *, plot: bool = False) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +26,7 @@ from specs.contention import ContentionRows
 from specs.errors import InfeasibleError, InputError
 from specs.plan import Status
 from specs.reading import read_document, sha256
+from specs.stamping import stamped
 
 OnProgress = Callable[[float, float, str], None]
 EXACT_PODS = 30
@@ -60,7 +59,7 @@ def plan(
     rows = contention_rows(measured, store=store)
     inputs = {path.name: sha256(path) for path in (application, cluster)} | rows.inputs
     inputs |= {name: digest for one in pods for name, digest in one.inputs.items()}
-    metadata = _metadata(f"{asked.metadata.name}-on-{offered.metadata.name}", inputs)
+    metadata = stamped(f"{asked.metadata.name}-on-{offered.metadata.name}", inputs)
     unknown = [pool for pool in pools if pool.node_type not in set(rows.node_type)]
     if unknown:
         return _abstained(metadata, unknown, rows)
@@ -192,12 +191,3 @@ def _infeasible(
         solver={"seconds": round(time.process_time() - started, 2)},
     )  # fmt: skip
     return ColocationPlan(metadata=metadata, status=status)
-
-
-def _metadata(name: str, inputs: dict[str, str]) -> Metadata:
-    try:
-        ours = version("tonnage")
-    except PackageNotFoundError:
-        ours = "unknown"
-    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Metadata(name=name, created=created, tonnage=ours, inputs=inputs)
