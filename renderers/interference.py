@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Iterable, Iterator
 
+from renderers.plain import columns, wrapped
 from specs.base import Figure
 from specs.interference import Alarm, InterferenceEstimate, Score
 
-WIDEST, NARROWEST = 100, 60
 SHOWN = 20
 ALARMS = 5
 FEATURES = 6
@@ -17,13 +15,11 @@ FEATURES = 6
 
 def interference_table(found: InterferenceEstimate, width: int | None = None) -> str:
     """Return the estimate as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
-    if width is None:
-        width = shutil.get_terminal_size((WIDEST, 24)).columns
-    width = max(min(width, WIDEST), NARROWEST)
+    width = columns(width)
     of = f"{found.applications} applications on {found.node_types} node types, {found.rows} rows"
     head = f"{found.metadata.name}: {found.quantity} of {of}"
-    parts = [*_wrapped("", head, width), "", *_alarms(found, width), "", *_sensitivities(found), ""]
-    parts += [*_scores(found.scores), *_wrapped("  ", f"accuracy: {found.accuracy_is}", width), ""]
+    parts = [*wrapped("", head, width), "", *_alarms(found, width), "", *_sensitivities(found), ""]
+    parts += [*_scores(found.scores), *wrapped("  ", f"accuracy: {found.accuracy_is}", width), ""]
     return "\n".join([*parts, *_rest(found, width)]).rstrip()
 
 
@@ -37,7 +33,7 @@ def _alarms(found: InterferenceEstimate, width: int) -> Iterator[str]:
     count = f"{len(found.alarms)} alarm{'s' * (len(found.alarms) != 1)}"
     yield f"  {count} in {found.watched} rows; nothing was done about them"
     for alarm in found.alarms[:ALARMS]:
-        yield from _wrapped("    ", _alarm(alarm, found.quantity), width)
+        yield from wrapped("    ", _alarm(alarm, found.quantity), width)
     if len(found.alarms) > ALARMS:
         yield f"    … and {len(found.alarms) - ALARMS} more, in the document"
 
@@ -81,19 +77,15 @@ def _scores(scores: Iterable[Score]) -> Iterator[str]:
 
 def _rest(found: InterferenceEstimate, width: int) -> Iterator[str]:
     held = "" if found.interval_held is None else f"; held by {found.interval_held:.1%} of rows held out"
-    yield from _wrapped(
+    yield from wrapped(
         "  interval  ",
         f"value ÷ {found.interval:.3g} … × {found.interval:.3g} for {found.interval_share:.0%}{held}",
         width,
     )
     most = ", ".join(f"{one.feature} {one.points:+.2g}" for one in found.importance[:FEATURES])
-    yield from _wrapped("  matters   ", f"{most} (points of error when shuffled)", width)
+    yield from wrapped("  matters   ", f"{most} (points of error when shuffled)", width)
     for entry in found.evidence:
         note = f" · {entry.note}" if entry.note else ""
-        yield from _wrapped("  evidence  ", f"{entry.quantity}: {entry.basis}, {entry.source}{note}", width)
+        yield from wrapped("  evidence  ", f"{entry.quantity}: {entry.basis}, {entry.source}{note}", width)
     for note in found.notes:
-        yield from _wrapped("  note      ", note, width)
-
-
-def _wrapped(label: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=label, subsequent_indent=" " * len(label)) or [label.rstrip()]
+        yield from wrapped("  note      ", note, width)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from collections.abc import Iterator
 
-from renderers.placement import NARROWEST, WIDEST, evidence_line, latencies, seconds, title, wrapped
+from renderers.placement import NARROWEST, evidence_line, latencies, seconds, wrapped
+from renderers.plain import columns, title
 from specs.modules import LayerService, MethodResult, ModuleAction, ModulesPlan
 
 MOST_ROWS = 12
@@ -14,10 +14,10 @@ MOST_ROWS = 12
 
 def modules_table(plan: ModulesPlan, width: int | None = None) -> str:
     """Return the plan as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
-    width = max(min(width or shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST), NARROWEST)
+    width = max(columns(width), NARROWEST)
     rows = list(_decided(plan, width) if plan.decision else _refused(plan, width))
     rows += [*_compared(plan), "", *_reasons(plan, width)]
-    return "\n".join([title(plan.metadata.name, plan.status.outcome, plan.status.solver, width), "", *rows])
+    return "\n".join([title(plan, width), "", *rows])
 
 
 def _decided(plan: ModulesPlan, width: int) -> Iterator[str]:

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from collections.abc import Iterator
 
+from renderers.plain import LABEL, columns, title
 from specs.base import Figure
 from specs.placement import Placed, PlacementAlternative, PlacementPlan
 from specs.plan import Evidence, ServingExpected
 
-WIDEST = 100
 NARROWEST = 80
-LABEL = 14
 MOST_ROWS = 24
 MOST_SHOWN = 6
 
 
 def placement_table(plan: PlacementPlan, width: int | None = None) -> str:
     """Return the plan as text of at most ``width`` columns (the terminal's, at most 100, when None)."""
-    width = max(min(width or shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST), NARROWEST)
+    width = max(columns(width), NARROWEST)
     rows = _decided(plan, width) if plan.decision else _refused(plan, width)
-    return "\n".join([title(plan.metadata.name, plan.status.outcome, plan.status.solver, width), "", *rows])
-
-
-def title(name: str, outcome: str, solver: dict[str, float | int | str], width: int) -> str:
-    """Name on the left, outcome and CPU seconds on the right."""
-    seconds = solver.get("seconds")
-    right = outcome + (f" · {seconds:g} CPU s" if isinstance(seconds, int | float) else "")
-    left = name.replace("-on-", " on ")
-    return f"{left:<{width - len(right)}}{right}" if len(left) + len(right) < width else f"{left}\n{right}"
+    return "\n".join([title(plan, width), "", *rows])
 
 
 def _decided(plan: PlacementPlan, width: int) -> Iterator[str]:
