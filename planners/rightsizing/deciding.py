@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from planners.rightsizing.estimates import Needs, Steady
 from planners.rightsizing.risk import replicas_of
 from planners.rightsizing.settings import (
@@ -17,6 +19,7 @@ from planners.rightsizing.settings import (
     SEVERITY_CORES,
     Settings,
 )
+from solvers.usage import SEASONAL_SHARE
 from specs.rightsizing import ContainerDecision, ContainerResources, ScaledBy, Severity
 from specs.usage import Autoscaler, ContainerUsage, Given
 
@@ -31,15 +34,9 @@ def refusal(usage: ContainerUsage, settings: Settings) -> str | None:
             f"{usage.samples} samples over {usage.days:.1f} days; at least {LEAST_SAMPLES} over "
             f"{settings.least_days:g} days are needed"
         )
-    if not _known(usage.memory_bytes):
+    if not np.isfinite(usage.memory_bytes).any():
         return "no samples of memory use"
     return None
-
-
-def _known(values: object) -> bool:
-    import numpy as np
-
-    return bool(np.isfinite(values).any())  # type: ignore[call-overload]
 
 
 def unset(usage: ContainerUsage, verdict: str, reason: str) -> ContainerDecision:
@@ -131,8 +128,6 @@ def _severity(now: ContainerResources, new: ContainerResources) -> Severity:
 
 
 def _reason(usage: ContainerUsage, samples: Steady, settings: Settings, scaled: ScaledBy | None) -> str:
-    from solvers.usage import SEASONAL_SHARE
-
     hour = " of the busiest hour of the day" if samples.seasonal >= SEASONAL_SHARE else ""
     words = {
         "percentile": f"CPU P{100 * settings.share:g}{hour}, the highest memory",

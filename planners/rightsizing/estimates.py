@@ -74,12 +74,18 @@ def _warm_up(cpu: FloatArray, early: np.ndarray) -> float | None:
 def needs(usage: ContainerUsage, samples: Steady, method: Method, settings: Settings) -> Needs:
     """Return what ``method`` finds, with the interval over days drawn again; out-of-memory kills raise the memory."""
     cpu_of, memory_of = _estimates(usage, samples, method, settings)
-    cpu = cpu_of(samples.cpu, samples.cpu_s)
-    memory = max(memory_of(samples.memory, samples.memory_s), after_kill(usage))
+    cpu, memory = amounts(usage, samples, method, settings)
     cpu_low, cpu_high = day_spread(samples.cpu, samples.cpu_s, cpu_of, seed=settings.seed)
     low, high = day_spread(samples.memory, samples.memory_s, memory_of, seed=settings.seed)
     return Needs(cpu_cores=cpu, cpu_low=cpu_low, cpu_high=cpu_high,
                  memory_bytes=memory, memory_low=low, memory_high=max(high, memory))  # fmt: skip
+
+
+def amounts(usage: ContainerUsage, samples: Steady, method: Method, settings: Settings) -> tuple[float, float]:
+    """Return cores and bytes that ``method`` finds, without their intervals; a kill raises the memory."""
+    cpu_of, memory_of = _estimates(usage, samples, method, settings)
+    memory = max(memory_of(samples.memory, samples.memory_s), after_kill(usage))
+    return cpu_of(samples.cpu, samples.cpu_s), memory
 
 
 def _estimates(usage: ContainerUsage, samples: Steady, method: Method, settings: Settings) -> tuple[Estimate, Estimate]:

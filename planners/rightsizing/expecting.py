@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from planners.rightsizing import recommender
-from planners.rightsizing.estimates import Needs, Steady, needs
+from planners.rightsizing.estimates import Needs, Steady, amounts
 from planners.rightsizing.risk import replicas_of, risk_of
 from planners.rightsizing.settings import GIB, SURGE, Settings
 from specs.base import Figure
@@ -111,13 +111,13 @@ def why_of(judged: Judged, settings: Settings) -> ContainerWhy:
     """Return every method's answer for one container, and what stood out in its history."""
     usage, samples = judged.usage, judged.samples
     assert samples is not None
-    by = {method: needs(usage, samples, method, settings) for method in METHODS}
+    by = {method: amounts(usage, samples, method, settings) for method in METHODS}
     sure = recommender.confidence(usage.days, usage.samples)
     vpa = recommender.recommend_cpu(samples.cpu, samples.cpu_s, sure)
     return ContainerWhy(
         container=judged.decision.label, days=round(usage.days, 2), samples=usage.samples, confidence=round(sure, 3),
-        cpu_cores={method: _five(one.cpu_cores) for method, one in by.items()},
-        memory_gib={method: _five(one.memory_bytes / GIB) for method, one in by.items()},
+        cpu_cores={method: _five(cores) for method, (cores, _) in by.items()},
+        memory_gib={method: _five(size / GIB) for method, (_, size) in by.items()},
         vpa_bounds_cores=(_five(vpa.lower), _five(vpa.upper)), seasonal_share=round(min(samples.seasonal, 1.0), 3),
         warm_up_cores=None if samples.warm_up_cores is None else _five(samples.warm_up_cores),
         out_of_memory=len(usage.killed_s), notes=_notes(judged),

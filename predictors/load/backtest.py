@@ -12,7 +12,7 @@ from predictors.load.candidates import points
 from predictors.load.seasons import Seasons
 from solvers.conformal import Scale, residual_quantiles, tracked
 from solvers.hedging import gated, hedged
-from solvers.seasonal import pinball
+from solvers.seasonal import pinball, seasonal_quantiles
 
 FloatArray = npt.NDArray[np.float64]
 LEVELS = np.array([0.5, 0.8, 0.9, 0.95, 0.975, 0.99, 0.995])
@@ -88,8 +88,6 @@ def baseline(values: FloatArray, lead: int, found: Seasons) -> FloatArray:
         still = np.concatenate([np.full(lead, np.nan), np.zeros(len(values))])
         window = _window(found, len(values))
         return residual_quantiles(values, still, lead, LEVELS, window=window, scale="same", least=8)
-    from solvers.seasonal import seasonal_quantiles
-
     longer = np.concatenate([values, np.full(lead, np.nan)])
     return seasonal_quantiles(longer, found.day, LEVELS, seasons=WINDOW_DAYS, spread=SPREAD, lead=lead)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solvers.conformal import Scale, residual_quantiles, tracked
+from solvers.conformal import MOST_HELD, Scale, residual_quantiles, tracked
 
 LEVELS = np.array([0.5, 0.9, 0.95, 0.99])
 
@@ -37,6 +37,14 @@ def test_unscaled_residuals_are_those_of_a_plain_window(seed: int, lead: int, wi
     point[rng.random(len(point)) < 0.1] = np.nan
     found = residual_quantiles(actual, point, lead, LEVELS, window=window, scale="same", least=8)
     assert found == pytest.approx(plainly(actual, point, lead, window, 8), nan_ok=True)
+
+
+def test_a_long_window_keeps_every_other_residual() -> None:
+    rng = np.random.default_rng(6)
+    actual, point = rng.normal(size=5000), np.zeros(5001)
+    found = residual_quantiles(actual, point, 1, LEVELS, window=2 * MOST_HELD, scale="same", least=8)
+    kept = np.where(np.arange(5000) % 2 == 0, actual, np.nan)
+    assert found[-500:] == pytest.approx(plainly(kept, point, 1, 2 * MOST_HELD, 8)[-500:])
 
 
 @pytest.mark.parametrize("scale", ["same", "recent", "relative"])
