@@ -39,8 +39,8 @@ NOTES = (
     " the pooled figure; long series are pooled beside it.",
     "`over` is what is allocated above the load, over the mean load; `matched` is that of the seasonal quantile with a"
     " constant factor that gives it the same coverage on the same places (chosen with the outcome known).",
-    "Two weeks of minutes are drawn (Poisson around a daily wave); 10,000 such series take 10,000 times as long, over the"
-    " processes of `--jobs`.",
+    "Two weeks of minutes are drawn (Poisson around a daily wave); 10,000 such series take 10,000 times as long, over"
+    " the processes of `--jobs`.",
     "The window and the rate of the level were chosen with these series in view, out of two or three values each; how"
     " fast weights fall, on drawn series.",
 )

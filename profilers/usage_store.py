@@ -59,7 +59,8 @@ def _figures(usage: ContainerUsage, at: int) -> dict[str, Any]:
         "replicas": None if usage.replicas is None else _known(usage.replicas[at]),
         "killed": int(((usage.killed_s > time_s - step_s) & (usage.killed_s <= time_s)).sum()),
         "started": int(((usage.started_s > time_s - step_s) & (usage.started_s <= time_s)).sum()),
-        "step_s": step_s, **{name: getattr(usage.given, name) for name in GIVEN},
+        "surge_pods": usage.surge_pods, "away_pods": usage.away_pods, "step_s": step_s,
+        **{name: getattr(usage.given, name) for name in GIVEN},
     }  # fmt: skip
     if usage.autoscaler is not None:
         found["autoscaler"] = [usage.autoscaler.target, usage.autoscaler.least, usage.autoscaler.most]
@@ -96,5 +97,6 @@ def _container(series: str, samples: list[tuple[float, dict[str, Any]]]) -> Cont
         replicas=replicas if np.isfinite(replicas).any() else None,
         given=Given(**{name: last.get(name) for name in GIVEN}),
         autoscaler=Autoscaler(target=scaler[0], least=scaler[1], most=scaler[2]) if scaler else None,
+        surge_pods=last.get("surge_pods"), away_pods=last.get("away_pods"),
         killed_s=time_s[laid("killed") > 0], started_s=time_s[laid("started") > 0],
     )  # fmt: skip

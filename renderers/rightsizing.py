@@ -109,7 +109,7 @@ def _sums(plan: RightsizingPlan) -> Iterator[str]:
         saved = f"{_number(found.saved_cores)} cores and {_number(found.saved_gib)} GiB"
         yield f"saves       {saved} of requests{_usd(plan)}"
     surge = sum(one.rollout_cores for one in found.containers)
-    yield f"rollouts    {surge:.3g} cores more while every workload surges at once (25 %)"
+    yield f"rollouts    {surge:.3g} cores more while every workload surges at once"
     yield "above       share of the time a replica uses more CPU than requested; 1 lost: one replica less"
     if plan.valid:
         yield f"valid       {plan.valid}"

@@ -68,7 +68,7 @@ class Risk(Spec):
     above_cpu_request: Share
     above_memory_request: Share
     throttled: Share | None = None  # time at the CPU limit, between samples unseen; None: no limit
-    above_cpu_request_one_lost: Share | None = None  # if one replica's load went to the others
+    above_cpu_request_one_lost: Share | None = None  # or as many as a disruption budget lets go
     memory_limit_reached: Share | None = None  # days
 
 

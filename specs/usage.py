@@ -34,7 +34,8 @@ class ContainerUsage:
 
     ``cpu_cores`` and ``memory_bytes``: [replicas, n], NaN where there is no sample. With ``largest`` there is one row,
     the replica that used most at each moment. ``replicas``: [n] or None. ``killed_s``: when it ran out of memory.
-    ``throttled_share``: share of quota periods cut short over the time, where known.
+    ``throttled_share``: share of quota periods cut short over the time, where known. ``surge_pods``: replicas that a
+    rollout adds (maxSurge), ``away_pods``: that a disruption budget lets go at once; None: not known.
     """
 
     namespace: str | None
@@ -51,6 +52,8 @@ class ContainerUsage:
     killed_s: FloatArray = field(default_factory=lambda: np.empty(0))
     started_s: FloatArray = field(default_factory=lambda: np.empty(0))
     throttled_share: float | None = None
+    surge_pods: float | None = None
+    away_pods: float | None = None
     notes: tuple[str, ...] = ()
 
     @property

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from planners.rightsizing.estimates import Needs, Steady
-from planners.rightsizing.risk import replicas_of
+from planners.rightsizing.risk import with_some_away
 from planners.rightsizing.settings import (
     CPU_FLOOR_CORES,
     GIB,
@@ -101,9 +101,8 @@ def _scaled(scaler: Autoscaler, given: Given, found: Needs) -> ScaledBy | None:
 def _cpu_request(usage: ContainerUsage, found: Needs, settings: Settings, scaled: ScaledBy | None) -> float:
     """Under an autoscaler at least so much that its target, kept in cores, stays at 90 % of the request or below."""
     cores = max(found.cpu_cores, CPU_FLOOR_CORES)
-    count = replicas_of(usage)
-    if settings.survive and round(count) >= 2 and scaled is None:
-        cores *= count / (count - 1.0)
+    if settings.survive and scaled is None:
+        cores *= with_some_away(usage) or 1.0
     if scaled is not None:
         cores = max(cores, scaled.cores_at_target / MOST_TARGET)
     return _up(cores, STEP_CORES)
@@ -136,7 +135,7 @@ def _reason(usage: ContainerUsage, samples: Steady, settings: Settings, scaled: 
     }[settings.method]
     parts = [f"{words}, × {MARGIN:g}, over {usage.days:.1f} days"]
     parts += [f"out of memory {len(usage.killed_s)} ×"] if len(usage.killed_s) else []
-    parts += ["holds with one replica lost"] if settings.survive and round(replicas_of(usage)) >= 2 else []
+    parts += ["holds with replicas lost"] if settings.survive and with_some_away(usage) else []
     parts += [f"scales at {scaled.cores_at_target:.3g} cores as before"] if scaled else []
     return "; ".join(parts)
 

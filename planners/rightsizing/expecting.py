@@ -61,7 +61,7 @@ def expected_of(judged: Judged, settings: Settings) -> ContainerExpected:
         cpu_request_cores=_figure(new.cpu_request_cores, found.cpu_cores, found.cpu_low, found.cpu_high),
         memory_limit_gib=_figure(new.memory_limit_gib, found.memory_bytes, found.memory_low, found.memory_high),
         replicas=round(count, 2), saved_cores=cores, saved_gib=gib,
-        saved_usd_per_hour=_usd(cores, gib, settings), rollout_cores=_surge(new, count),
+        saved_usd_per_hour=_usd(cores, gib, settings), rollout_cores=_surge(new, count, judged.usage.surge_pods),
         risk=risk_of(judged.usage, new), shadow=judged.shadow,
     )  # fmt: skip
 
@@ -79,8 +79,9 @@ def _saved(now: float | None, new: float | None, count: float) -> float | None:
     return None if now is None or new is None else _five(count * (now - new))
 
 
-def _surge(new: ContainerResources, count: float) -> float:
-    return _five(math.ceil(SURGE * count - 1e-9) * (new.cpu_request_cores or 0.0))
+def _surge(new: ContainerResources, count: float, pods: float | None) -> float:
+    added = math.ceil(SURGE * count - 1e-9) if pods is None else pods
+    return _five(added * (new.cpu_request_cores or 0.0))
 
 
 def _usd(cores: float | None, gib: float | None, settings: Settings) -> float | None:

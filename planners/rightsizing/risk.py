@@ -18,6 +18,15 @@ def replicas_of(usage: ContainerUsage) -> float:
     return float(there[there > 0].mean()) if (there > 0).any() else 1.0
 
 
+def with_some_away(usage: ContainerUsage) -> float | None:
+    """Return by how much the others' load grows when as many replicas are away as may be; None: none would be left.
+
+    One, or what a disruption budget lets go at once where that is more.
+    """
+    count, away = replicas_of(usage), max(1.0, usage.away_pods or 1.0)
+    return count / (count - away) if round(count) > away else None
+
+
 def share_above(values: FloatArray, limit: float) -> float:
     """Return the share of the known ``values`` above ``limit``."""
     known = values[np.isfinite(values)]
@@ -28,8 +37,8 @@ def risk_of(usage: ContainerUsage, given: ContainerResources) -> Risk:
     """Return the risk that ``given`` would have been on the samples of ``usage``."""
     cpu, memory = usage.cpu_cores, usage.memory_bytes
     request = given.cpu_request_cores or 0.0
-    count = replicas_of(usage)
-    lost = share_above(cpu * count / (count - 1.0), request) if round(count) >= 2 else None
+    grown = with_some_away(usage)
+    lost = None if grown is None else share_above(cpu * grown, request)
     limit = given.memory_limit_gib
     return Risk(
         above_cpu_request=share_above(cpu, request),

@@ -21,7 +21,7 @@ CPU, COUNTER = "cpu_cores", "cpu_seconds_total"
 NAMES = ("namespace", "workload", "container", "pod")
 GIVEN = ("cpu_request_cores", "cpu_limit_cores", "memory_request_bytes", "memory_limit_bytes")
 SCALER = ("hpa_target", "hpa_min", "hpa_max")
-OTHERS = ("replicas", "out_of_memory", "throttled_share")
+OTHERS = ("replicas", "out_of_memory", "throttled_share", "max_surge_pods", "max_unavailable_pods")
 KNOWN = (*NEEDED, CPU, COUNTER, *NAMES, *GIVEN, *SCALER, *OTHERS)
 MOST_POINTS = 2_000_000  # of one container's grid
 Numbers = dict[str, FloatArray]
@@ -33,7 +33,8 @@ def read_usage_table(path: Path) -> Usage:
     Columns: `time_s` (seconds since 1970), `workload`, `memory_bytes`, and `cpu_cores` or the counter
     `cpu_seconds_total`; optional `namespace`, `container`, `pod`, `replicas`, what is set now (`cpu_request_cores`,
     `cpu_limit_cores`, `memory_request_bytes`, `memory_limit_bytes`), `hpa_target` (share of the request), `hpa_min`,
-    `hpa_max`, `out_of_memory` (kills since the row before) and `throttled_share`.
+    `hpa_max`, `out_of_memory` (kills since the row before), `throttled_share`, `max_surge_pods` (of a rollout) and
+    `max_unavailable_pods` (of the disruption budget).
     """
     file = open_trace(path)
     _check_columns(path, file.names)
@@ -108,6 +109,7 @@ def _container(
         given=Given(**{name: _last(mine.get(name)) for name in GIVEN}), autoscaler=_scaler(mine),
         killed_s=mine["time_s"][np.nan_to_num(mine["out_of_memory"]) > 0] if "out_of_memory" in mine else np.empty(0),
         started_s=_starts(laid, time_s), throttled_share=_mean(mine.get("throttled_share")),
+        surge_pods=_last(mine.get("max_surge_pods")), away_pods=_last(mine.get("max_unavailable_pods")),
         notes=_notes(laid, time_s),
     )  # fmt: skip
 

@@ -61,8 +61,10 @@ def read_containers(
         why = read.missing[0] if read.missing else "it has no container_* metrics for the workloads asked for"
         raise MissingHardwareError(f"{server.url}: gave no usage of containers: {why}", cure="Check the selection.")
     given = {name: _instant(server, _per_container(*what, selection), end_s, read) for name, what in GIVEN.items()}
-    scalers = _scalers(server, selection, end_s, read)
-    found = [_container(key, read, given, scalers) for key in sorted(read.values["cpu"]) if selection.wants(key[1])]
+    scalers, surges = _scalers(server, selection, end_s, read), _instant(server, _surge(selection), end_s, read)
+    found = [
+        _container(key, read, given, scalers, surges) for key in sorted(read.values["cpu"]) if selection.wants(key[1])
+    ]
     return Usage(source=server.url, containers=tuple(one for one in found if one), missing=tuple(read.missing))
 
 
@@ -92,6 +94,12 @@ def _workload(expression: str) -> str:
 def _per_container(metric: str, matcher: str, selection: Selection) -> str:
     inside = ",".join(part for part in (matcher, selection.matchers()) if part)
     return f"max by ({BY}) ({_workload(f'max by (namespace, pod, container) ({metric}{{{inside}}})')})"
+
+
+def _surge(selection: Selection) -> str:
+    """Replicas that a rollout of each Deployment adds; budgets of disruption name no workload that could be joined."""
+    metric = f"kube_deployment_spec_strategy_rollingupdate_max_surge{{{selection.matchers()}}}"
+    return f'max by (namespace, workload) (label_replace({metric}, "workload", "$1", "deployment", "(.+)"))'
 
 
 def _range(server: Endpoint, quantity: str, query: str, read: _Read) -> None:
@@ -168,7 +176,7 @@ def _scalers(server: Endpoint, selection: Selection, at_s: float, read: _Read) -
 
 
 def _container(
-    key: Key, read: _Read, given: dict[str, dict[Any, float]], scalers: dict[Any, Autoscaler]
+    key: Key, read: _Read, given: dict[str, dict[Any, float]], scalers: dict[Any, Autoscaler], surges: dict[Any, float]
 ) -> ContainerUsage | None:
     memory = read.values["memory"].get(key)
     if memory is None:
@@ -181,7 +189,7 @@ def _container(
         cpu_cores=read.values["cpu"][key][np.newaxis], memory_bytes=memory[np.newaxis],
         largest=bool(replicas is not None and np.nanmax(replicas) > 1), replicas=replicas,
         given=Given(**{name: values.get(key) for name, values in given.items()}),
-        autoscaler=scalers.get((namespace, workload)), killed_s=_rises(killed, read.time_s),
+        autoscaler=scalers.get((namespace, workload)), surge_pods=surges.get((namespace, workload)), killed_s=_rises(killed, read.time_s),
         started_s=_rises(replicas, read.time_s),
     )  # fmt: skip
 

@@ -51,7 +51,9 @@ def test_a_history_without_memory_is_refused(tmp_path: Path) -> None:
 def test_the_store_gives_back_what_was_kept_and_adds_only_what_is_new(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/s.db"
     whole = usage(2.0, replicas=2, autoscaler=Autoscaler(target=0.5, least=1, most=4))
-    whole = dataclasses.replace(whole, killed_s=whole.time_s[[50]], replicas=np.full(len(whole.time_s), 2.0))
+    whole = dataclasses.replace(
+        whole, surge_pods=2.0, away_pods=1.0, killed_s=whole.time_s[[50]], replicas=np.full(len(whole.time_s), 2.0)
+    )
     early = dataclasses.replace(
         whole, time_s=whole.time_s[:100], cpu_cores=whole.cpu_cores[:, :100], memory_bytes=whole.memory_bytes[:, :100],
         replicas=np.full(100, 2.0),
@@ -62,6 +64,7 @@ def test_the_store_gives_back_what_was_kept_and_adds_only_what_is_new(tmp_path: 
     assert (found.label, found.given, found.autoscaler) == (whole.label, whole.given, whole.autoscaler)
     assert found.cpu_cores[0] == pytest.approx(whole.cpu_cores.max(axis=0))
     assert found.killed_s.tolist() == whole.killed_s.tolist()
+    assert (found.surge_pods, found.away_pods) == (2.0, 1.0)
 
 
 def test_a_store_without_usage_says_how_it_comes_in(tmp_path: Path) -> None:

@@ -136,6 +136,20 @@ def test_surviving_a_replica_takes_its_load_to_the_others() -> None:
     assert risk.above_cpu_request_one_lost <= 0.05
 
 
+def test_a_disruption_budget_and_a_rollout_count_as_they_are_set() -> None:
+    usual, tight = usage(replicas=4), usage(replicas=4, away_pods=2.0, surge_pods=3.0)
+    found = [planned(one, survive=True) for one in (usual, tight)]
+    assert cores(found[1]) == pytest.approx(2.0 / (4 / 3) * cores(found[0]), abs=0.002)  # 4/2 against 4/3 of the load
+    added = [one.expected.containers[0].rollout_cores / cores(one) for one in found if one.expected]
+    assert added == pytest.approx([1.0, 3.0], rel=1e-3)
+
+
+def test_more_away_than_there_are_is_no_risk_that_a_request_could_carry() -> None:
+    found = planned(usage(replicas=2, away_pods=2.0))
+    assert found.expected is not None
+    assert found.expected.containers[0].risk.above_cpu_request_one_lost is None
+
+
 def test_money_counts_every_replica() -> None:
     found = planned(usage(replicas=3), usd_per_core_hour=0.04, usd_per_gib_hour=0.0)
     assert found.expected is not None

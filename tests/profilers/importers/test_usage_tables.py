@@ -43,13 +43,14 @@ def test_a_counter_becomes_cores_and_begins_again_after_a_reset(tmp_path: Path) 
 
 
 def test_what_is_set_now_is_the_last_that_was_said(tmp_path: Path) -> None:
-    head = f"{HEAD},cpu_request_cores,hpa_target,hpa_min,hpa_max,out_of_memory"
-    rows = ["0,cart,a,1,100,1,,,,", "60,cart,a,1,100,2,0.6,1,4,1", "120,cart,a,1,100,,,,,0"]
+    head = f"{HEAD},cpu_request_cores,hpa_target,hpa_min,hpa_max,out_of_memory,max_surge_pods,max_unavailable_pods"
+    rows = ["0,cart,a,1,100,1,,,,,,", "60,cart,a,1,100,2,0.6,1,4,1,2,1", "120,cart,a,1,100,,,,,0,,"]
     (one,) = read_usage_table(table(tmp_path, *rows, head=head)).containers
     assert one.given.cpu_request_cores == 2.0
     assert one.autoscaler is not None
     assert (one.autoscaler.target, one.autoscaler.least, one.autoscaler.most) == (0.6, 1, 4)
     assert one.killed_s.tolist() == [60.0]
+    assert (one.surge_pods, one.away_pods) == (2.0, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def openmetrics(start_s: int) -> str:
         "kube_pod_container_resource_requests": [
             (f'{pod},resource="{kind}"', value) for pod in pods for kind, value in requests
         ],
+        "kube_deployment_spec_strategy_rollingupdate_max_surge": [('namespace="shop",deployment="cart"', 2.0)],
         "kube_horizontalpodautoscaler_info": [(info, 1.0)],
         "kube_horizontalpodautoscaler_spec_target_metric": [
             (f'{scaler},metric_name="cpu",metric_target_type="utilization"', 60.0)
@@ -105,4 +106,5 @@ def test_containers_come_back_with_what_is_set(tmp_path: Path) -> None:
     assert (one.given.cpu_request_cores, one.given.memory_request_bytes) == (1.0, 2.0**31)
     assert one.autoscaler is not None
     assert (one.autoscaler.target, one.autoscaler.most) == (0.6, 7)
+    assert one.surge_pods == 2.0
     assert len(one.killed_s) == 1
