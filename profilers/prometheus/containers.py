@@ -189,7 +189,8 @@ def _container(
         cpu_cores=read.values["cpu"][key][np.newaxis], memory_bytes=memory[np.newaxis],
         largest=bool(replicas is not None and np.nanmax(replicas) > 1), replicas=replicas,
         given=Given(**{name: values.get(key) for name, values in given.items()}),
-        autoscaler=scalers.get((namespace, workload)), surge_pods=surges.get((namespace, workload)), killed_s=_rises(killed, read.time_s),
+        autoscaler=scalers.get((namespace, workload)), surge_pods=surges.get((namespace, workload)),
+        killed_s=_rises(killed, read.time_s),
         started_s=_rises(replicas, read.time_s),
     )  # fmt: skip
 
