@@ -62,7 +62,6 @@ class Outcome:
     prefill: tuple[float, float]
     thresholds: tuple[float, float]
     spread_s: tuple[float, float]
-    full_step_s: tuple[float, float]
 
 
 def reproduce(setting: Setting) -> Outcome:
@@ -77,7 +76,6 @@ def reproduce(setting: Setting) -> Outcome:
         prefill=(_prefill_violations(base), _prefill_violations(served)),
         thresholds=(_mean_in_burst(served, 0), _mean_in_burst(served, 1)),
         spread_s=(_spread_s(base), _spread_s(served)),
-        full_step_s=scale_s,
     )
 
 

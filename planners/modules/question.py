@@ -104,12 +104,6 @@ class Question:
         return self.prompt_tokens + self.output_tokens / 2
 
     @property
-    def usd_per_unit(self) -> float | None:
-        """Price of one unit per hour."""
-        price = self.pool.usd_per_gpu_hour
-        return None if price is None else price.value * self.deployment.parallel.tp
-
-    @property
     def everywhere(self) -> float:
         """Bytes of one layer and its share of what every device holds."""
         return self.memory.everywhere

@@ -185,9 +185,3 @@ def limited(current: int, desired: int, least: int, most: int, up: int, down: in
     if desired < current:
         return max(desired, least, down)
     return desired
-
-
-@entry
-def plain_up_limit(current: int) -> int:
-    """Most replicas in one step where the object has no `behavior`: the double, at least four."""
-    return max(2 * current, 4)

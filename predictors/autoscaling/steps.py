@@ -10,7 +10,6 @@ Policies = tuple[tuple[str, float, float], ...]
 Changes = tuple[tuple[float, int], ...]
 DEFAULT_UP: Policies = (("Pods", 4.0, 15.0), ("Percent", 100.0, 15.0))
 DEFAULT_DOWN: Policies = (("Percent", 100.0, 15.0),)
-DEFAULT_DOWN_WINDOW_S = 300.0
 TYPES = {"Pods": hpa.PODS, "Percent": hpa.PERCENT}
 SELECTS = {"max": hpa.MOST, "min": hpa.LEAST, "disabled": hpa.DISABLED}
 

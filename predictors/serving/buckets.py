@@ -68,7 +68,6 @@ class BatchTotals:
     mean_size: float
     prompt_waste: float
     decode_waste: float
-    hold_mean_s: float
     splits: int
     merges: int
     most_buckets: int
@@ -192,7 +191,6 @@ def _totals(world: BatchWorld) -> BatchTotals:
         mean_size=len(items) / batches,
         prompt_waste=1.0 - float(policy.prompt_tokens) / float(policy.prompt_padded),
         decode_waste=1.0 - float(policy.decode_tokens) / float(policy.decode_slots) if world.policy[0].whole else 0.0,
-        hold_mean_s=float((items.start_s - items.arrival_s).mean()),
         splits=int(policy.splits),
         merges=int(policy.merges),
         most_buckets=int(policy.most_buckets),
