@@ -22,6 +22,7 @@ NAMES = (
     "engine-speed",
     "plan-speed",
     "start-up",
+    "planner-speed",
     "drift",
     "layer-sum",
     "slo-cost",
