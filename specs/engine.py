@@ -55,7 +55,8 @@ class Fit(Spec):
     """How well the step model fits.
 
     ``error``: half-width of the 90 % interval of the mean of ``block_steps`` steps (or of one request's decoding),
-    relative, out of fold. ``bias``: mean of the same errors. ``median_step_error``: of single steps, noise included.
+    relative, out of fold. ``bias``: all predicted seconds over all measured − 1, out of fold. ``median_step_error``:
+    of single steps, noise included.
     """
 
     seen: Seen

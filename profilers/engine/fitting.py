@@ -40,15 +40,15 @@ def fit_steps(steps: Steps, grid: FloatArray, seen: Seen) -> Fitted:
             cure="Allow more: --max-requests, --max-seconds, or a longer run.",
         )
     block = BLOCK_STEPS if seen != "requests" else 1
-    errors, single = _out_of_fold(steps, grid, block)
+    errors, found_s = _out_of_fold(steps, grid, block)
     model, overhead_s = _solve(steps, grid)
     return Fitted(
         model=model,
         request_overhead_s=overhead_s if steps.idle.any() else None,
         fit=Fit(
             seen=seen, observations=len(steps), folds=FOLDS, block_steps=block,
-            error=_digits(np.quantile(np.abs(errors), 0.9)), bias=_digits(errors.mean()),
-            median_step_error=_digits(np.median(np.abs(single))),
+            error=_digits(np.quantile(np.abs(errors), 0.9)), bias=_digits(found_s.sum() / steps.seconds.sum() - 1.0),
+            median_step_error=_digits(np.median(np.abs(found_s / steps.seconds - 1.0))),
         ),
     )  # fmt: skip
 
@@ -63,7 +63,7 @@ def predicted_s(model: StepModel, overhead_s: float, steps: Steps) -> FloatArray
 
 
 def _out_of_fold(steps: Steps, grid: FloatArray, block: int) -> tuple[FloatArray, FloatArray]:
-    """Return the relative errors of blocks and of single windows, blocks dealt to the folds in turn."""
+    """Return the relative errors of blocks, dealt to the folds in turn, and the predicted seconds of each window."""
     blocks = np.minimum(np.arange(len(steps)) // block, max(0, len(steps) // block - 1))  # the rest joins the last
     fold = blocks % FOLDS
     found = np.zeros(len(steps))
@@ -72,7 +72,7 @@ def _out_of_fold(steps: Steps, grid: FloatArray, block: int) -> tuple[FloatArray
         if held.any() and not held.all():
             found[held] = predicted_s(*_solve(steps.at(~held), grid), steps.at(held))
     sums = np.bincount(blocks, found) / np.bincount(blocks, steps.seconds)
-    return sums - 1.0, found / steps.seconds - 1.0
+    return sums - 1.0, found
 
 
 def _solve(steps: Steps, grid: FloatArray) -> tuple[StepModel, float]:

@@ -29,6 +29,7 @@ ATTEMPTS = 3
 LONGEST_WAIT_S = 10.0  # before a refused request is sent again
 FAILED_SHARE = 0.25  # of a level's requests, from which no further level is begun
 METRICS_EVERY_S = 0.25
+METRICS_SHARE = 0.005  # of the time: reading takes 5 ms of vLLM's own process, which may share the engine's core
 BUSY = (429, 503)
 
 
@@ -237,8 +238,11 @@ async def _level(prober: Prober, concurrency: int, count: int) -> Level:
 
 
 async def _watch(prober: Prober, during: list[Samples]) -> None:
-    """Read the metrics now and then while requests run; a server without them is asked once."""
+    """Read the metrics now and then while requests run, delaying them little; a server without them is asked once."""
+    asked_s = time.monotonic()
     while (samples := await read_metrics(prober.endpoint)) is not None:
+        took_s = time.monotonic() - asked_s
         during.append({name: samples[name] for name in samples if "running" in name or "num_" in name or "queue" in name
                        or "processing" in name or "deferred" in name or "batch" in name})  # fmt: skip
-        await asyncio.sleep(METRICS_EVERY_S)
+        await asyncio.sleep(max(METRICS_EVERY_S, took_s / METRICS_SHARE))
+        asked_s = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def measured_run(slower: float = 1.0) -> Measured:
 
 def one_load(first: float, second: float, share: float = 0.5) -> Load:
     """A load whose calibrations predict so many times what was measured."""
-    real = measured(measured_run())
+    real = measured(measured_run(), measured_run(1.05))
     predicted = [{name: factor * value for name, value in real.items()} for factor in (first, second)]
     return Load(
         share=share, before=Path("b"), after=Path("a"), run=measured_run(), again=measured_run(1.05),
@@ -54,6 +55,20 @@ def test_the_linear_model_is_least_squares_over_logged_steps(tmp_path: Path) -> 
 def test_a_load_counts_where_both_calibrations_say_the_same() -> None:
     assert one_load(1.0, 1.09).accepted
     assert not one_load(1.0, 1.11).accepted
+
+
+def test_beyond_saturation_calibrations_agree_where_their_throughput_does() -> None:
+    load = one_load(1.0, 1.0, 1.5)
+    queued = replace(load, predicted=(load.predicted[0], load.predicted[1] | {"ttft mean": 99.0}))
+    assert queued.accepted
+    assert not one_load(1.0, 1.11, 1.5).accepted
+
+
+def test_a_load_is_measured_over_both_its_runs() -> None:
+    real = one_load(1.0, 1.0).real
+    assert real["ttft mean"] == pytest.approx(1.025 * TTFT.mean())
+    assert real["tpot p90"] == pytest.approx(0.0105)
+    assert real["requests per s"] == pytest.approx(100 / (49 + TTFT[-1] + 0.1 + 49 + 1.05 * (TTFT[-1] + 0.1)))
 
 
 def test_the_bars_hold_for_accepted_loads_alone() -> None:

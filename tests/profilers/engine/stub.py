@@ -84,6 +84,8 @@ class Stub:
     models: tuple[str, ...] = ("tiny",)
     key: str | None = None
     metrics: bool = True
+    metrics_s: float = 0.0  # of the loop that serves, spent on each reading
+    readings: int = 0
     usage: bool = True
     max_model_len: int | None = 2048
     completions: int = 0
@@ -116,6 +118,8 @@ class Stub:
         if path == "/version":
             return 200, json.dumps({"version": "0.19.1"})
         if path == "/metrics" and self.metrics:
+            self.readings += 1
+            time.sleep(self.metrics_s)
             return 200, self.metrics_text()
         return 404, "not found"
 

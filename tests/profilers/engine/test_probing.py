@@ -89,6 +89,12 @@ def test_the_climb_ends_at_the_knee() -> None:
     assert found.server.most_waiting is not None
 
 
+def test_reading_metrics_takes_little_of_a_slow_server() -> None:
+    server = stub(metrics_s=0.05)
+    probed(server, max_seconds=5)
+    assert 3 <= server.readings <= 4  # before, after, and one at the start of the climb; the next would be 10 s later
+
+
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
