@@ -56,8 +56,8 @@ NOTES = (
     " taken to have 2,048. Its prompt is the mean, 310 tokens.",
     "The setting was committed before its first run, which gave these figures; with other seeds, for the fit and for"
     " the prediction: latency within 22 %, completions within 7.2 %, mean pods within 10 %. Earlier settings did not"
-    " know the conditions, and fitted a router by chance, restarts of pods on which some 200 requests wait, and a warm-up:"
-    " latency within 27–35 %, completions within 8.0–11.4 %, mean pods within 9–19 %.",
+    " know the conditions, and fitted a router by chance, restarts of pods on which some 200 requests wait, and a"
+    " warm-up: latency within 27–35 %, completions within 8.0–11.4 %, mean pods within 9–19 %.",
 )
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
