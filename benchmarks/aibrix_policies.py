@@ -17,6 +17,9 @@ TARGET, MOST = 0.5, 10
 APA_WINDOW_S, KPA_STABLE_S, KPA_PANIC_S, KPA_DELAY_S = 30.0, 60.0, 10.0, 180.0
 RECONCILE_S, MOST_RUNNING = 10.0, 8
 """The controller looks every 10 s; the cluster had eight GPUs: no run ever has more pods."""
+CREATED_S, LOADED_S, READY_S = 3.0, 52.0, 90.0
+"""A pod runs 3 s after the decision. It is sent requests 90 s later, when its readiness probe begins [code]; its engine
+answers the controller before that: the next decision comes 57 s after Running, and those are 10 s apart."""
 
 
 Samples = list[tuple[float, float]]
@@ -32,7 +35,7 @@ def mean_since(samples: Samples, since_s: float) -> float | None:
 
 
 def simulate_apa(
-    model: PodModel, arrival_s: Array, prompt: Counts, output: Counts, *, first: int, warm_up_s: float,
+    model: PodModel, arrival_s: Array, prompt: Counts, output: Counts, *, first: int,
     until_s: float, seed: int,
 ) -> float:  # fmt: skip
     """Mean pods under APA: 10 % up and 20 % down tolerance, metric averaged over 30 s."""
@@ -42,11 +45,11 @@ def simulate_apa(
         use = mean_since(samples, now - APA_WINDOW_S)
         return None if use is None else apa(ready, use / ready, TARGET, limits)
 
-    return _run(model, arrival_s, prompt, output, decide, first, warm_up_s, until_s, seed)
+    return _run(model, arrival_s, prompt, output, decide, first, until_s, seed)
 
 
 def simulate_kpa(
-    model: PodModel, arrival_s: Array, prompt: Counts, output: Counts, *, first: int, warm_up_s: float,
+    model: PodModel, arrival_s: Array, prompt: Counts, output: Counts, *, first: int,
     until_s: float, seed: int,
 ) -> float:  # fmt: skip
     """Mean pods under KPA: stable window 60 s, panic window 10 s, scale-down delayed by 3 min."""
@@ -57,11 +60,11 @@ def simulate_kpa(
         stable, panic = mean_since(samples, now - KPA_STABLE_S), mean_since(samples, now - KPA_PANIC_S)
         return None if stable is None or panic is None else scaler.step(now, ready, stable, panic)
 
-    return _run(model, arrival_s, prompt, output, decide, first, warm_up_s, until_s, seed)
+    return _run(model, arrival_s, prompt, output, decide, first, until_s, seed)
 
 
 def _run(
-    model: PodModel, arrival_s: Array, prompt: Counts, output: Counts, decide: Decide, first: int, warm_up_s: float,
+    model: PodModel, arrival_s: Array, prompt: Counts, output: Counts, decide: Decide, first: int,
     until_s: float, seed: int,
 ) -> float:  # fmt: skip
     """Every 10 s: the fleet has advanced, the metric is taken if every pod answers, the policy decides."""
@@ -75,9 +78,9 @@ def _run(
         advance(world, now)
         counts.append(len(order))
         ready = int(np.sum(world.ready_s <= now))
-        if ready == len(order):
+        if int(np.sum(world.ready_s <= now + READY_S - LOADED_S)) == len(order):
             samples.append((now, float(kv_use(world, now).sum())))
         wanted = decide(now, max(ready, 1), samples)
         if wanted is not None:
-            follow(world, order, min(wanted, MOST_RUNNING), now, warm_up_s)
+            follow(world, order, min(wanted, MOST_RUNNING), now, CREATED_S + READY_S)
     return float(np.mean(counts))

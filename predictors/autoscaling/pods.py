@@ -1,15 +1,16 @@
 """Continuous batching over pods that come and go: requests, a router, and pods with a step time and a KV cache.
 
 A small engine for a question that `predictors.serving` does not take: replicas that start and end while requests are
-under way. Prefill goes first and alone, as in vLLM 0.6 [code]; decode steps give every running request one token; a
-pod that is taken away loses what it was doing; a client gives up after a time-out. Ours.
+under way. As in vLLM 0.6 [code], prefill goes first and alone, decode steps give every running request one token, and
+where the cache is full the youngest goes back to the head of the queue and is computed anew. A pod that is taken away
+loses what it was doing; one whose client has given up goes on, since nothing tells the engine. Ours.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +20,13 @@ from predictors.serving.compiled import entry, inner
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 WAITING, RUNNING, DONE, FAILED, UNSEEN = 0, 1, 2, 3, 4
-RANDOM, LEAST = 0, 1
 NONE = -1
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodModel:
     """One pod. A decode step of n requests over c tokens of context lasts ``base_s + per_request_s·n + per_token_s·c``,
-    a prefill ``prefill_base_s + prefill_token_s · tokens``. ``timeout_s``: when clients give up.
-
-    A pod on which more than ``restart_queue`` requests wait no longer answers its health check and is restarted: it
-    loses them all, fails what it is sent for ``unlisted_s``, until the router knows, and serves after ``restart_s``.
+    a prefill ``prefill_base_s + prefill_token_s · tokens``. ``watermark``: share of the cache that admissions leave.
     """
 
     base_s: float
@@ -40,11 +37,7 @@ class PodModel:
     kv_tokens: int
     max_num_seqs: int = 256
     prefill_tokens: int = 4096
-    timeout_s: float = 120.0
-    router: int = RANDOM
-    restart_queue: float = math.inf
-    restart_s: float = 60.0
-    unlisted_s: float = 15.0
+    watermark: float = 0.01
 
 
 class Fleet(NamedTuple):
@@ -60,7 +53,6 @@ class Fleet(NamedTuple):
     draws: FloatArray
     ready_s: FloatArray  # when the pod serves; infinite: it is not there
     stop_s: FloatArray  # when it is taken away
-    listed_s: FloatArray  # until when a pod that was restarted is still sent requests
     step_end_s: FloatArray
     prefilling: IntArray  # whether the step under way is a prefill: how many of the last running requests it is of
     running: IntArray
@@ -78,14 +70,12 @@ def fleet(model: PodModel, arrival_s: FloatArray, prompt: IntArray, output: IntA
     n = len(arrival_s)
     rates = np.array(
         [model.base_s, model.per_request_s, model.per_token_s, model.prefill_base_s, model.prefill_token_s,
-         model.kv_tokens, model.max_num_seqs, model.prefill_tokens, model.timeout_s, model.router,
-         model.restart_queue, model.restart_s, model.unlisted_s], dtype=np.float64,
+         model.kv_tokens, model.max_num_seqs, model.prefill_tokens, model.watermark], dtype=np.float64,
     )  # fmt: skip
     return Fleet(
         arrival_s=arrival_s, prompt=prompt, output=output, status=np.full(n, UNSEEN), emitted=_none(n) + 1,
         finish_s=np.full(n, np.nan), next_of=_none(n), draws=np.random.default_rng(seed).random(n),
-        ready_s=np.full(pods, np.inf), stop_s=np.full(pods, np.inf), listed_s=np.zeros(pods),
-        step_end_s=np.full(pods, np.inf),
+        ready_s=np.full(pods, np.inf), stop_s=np.full(pods, np.inf), step_end_s=np.full(pods, np.inf),
         prefilling=np.zeros(pods, dtype=np.int64), running=np.zeros((pods, model.max_num_seqs), dtype=np.int64),
         busy=np.zeros(pods, dtype=np.int64), head=_none(pods), tail=_none(pods),
         queued=np.zeros(pods, dtype=np.int64), held=np.zeros(pods, dtype=np.int64),
@@ -125,35 +115,32 @@ def advance(world: Fleet, until_s: float) -> None:
 
 @inner
 def arrive(world: Fleet, i: int, now: float) -> None:
-    """Route one request to a pod that serves; where there is none it fails."""
-    serving = 0
+    """Send one request to the serving pod with the fewest, by chance among equals; where none serves it fails."""
+    least, ties = 1 << 60, 0
     for p in range(len(world.ready_s)):
-        serving += listed(world, p, now)
-    if serving == 0:
+        load = world.queued[p] + world.busy[p]
+        if world.ready_s[p] <= now and load <= least:
+            ties = ties + 1 if load == least else 1
+            least = load
+    if ties == 0:
         world.status[i] = FAILED
         return
-    pick, chosen, least = int(world.draws[i] * serving), NONE, 1 << 60
+    pick = int(world.draws[i] * ties)
     for p in range(len(world.ready_s)):
-        if not listed(world, p, now):
-            continue
-        if world.rates[9] == LEAST:
-            load = world.queued[p] + world.busy[p]
-            if load < least:
-                chosen, least = p, load
-        elif pick == 0:
-            chosen = p
-            break
-        pick -= 1
-    if world.ready_s[chosen] > now:
-        world.status[i] = FAILED
-        return
+        if world.ready_s[p] <= now and world.queued[p] + world.busy[p] == least:
+            if pick == 0:
+                accept(world, p, i, now)
+                return
+            pick -= 1
+
+
+@inner
+def accept(world: Fleet, p: int, i: int, now: float) -> None:
+    """Queue a request on a pod; a pod that was idle begins at once."""
     world.status[i] = WAITING
-    push(world, chosen, i)
-    if world.queued[chosen] > world.rates[10]:
-        restart(world, chosen, now)
-        return
-    if world.step_end_s[chosen] == math.inf:
-        begin_step(world, chosen, now)
+    push(world, p, i)
+    if world.step_end_s[p] == math.inf:
+        begin_step(world, p, now)
 
 
 @inner
@@ -169,6 +156,16 @@ def push(world: Fleet, p: int, i: int) -> None:
 
 
 @inner
+def push_front(world: Fleet, p: int, i: int) -> None:
+    """Put before a pod's queue."""
+    world.next_of[i] = world.head[p]
+    world.head[p] = i
+    if world.tail[p] == NONE:
+        world.tail[p] = i
+    world.queued[p] += 1
+
+
+@inner
 def pop(world: Fleet, p: int) -> int:
     """Take the first of a pod's queue."""
     i = world.head[p]
@@ -180,21 +177,6 @@ def pop(world: Fleet, p: int) -> int:
 
 
 @inner
-def listed(world: Fleet, p: int, now: float) -> bool:
-    """Whether the router sends requests to the pod."""
-    return bool(world.ready_s[p] <= now or now < world.listed_s[p])
-
-
-@inner
-def restart(world: Fleet, p: int, now: float) -> None:
-    """A pod that no longer answers its health check loses everything and starts again."""
-    stop = world.stop_s[p]
-    take_away(world, p)
-    world.ready_s[p], world.stop_s[p] = now + world.rates[11], stop
-    world.listed_s[p] = now + world.rates[12]
-
-
-@inner
 def take_away(world: Fleet, p: int) -> None:
     """A pod ends: whatever it was doing fails."""
     for k in range(world.busy[p]):
@@ -203,7 +185,6 @@ def take_away(world: Fleet, p: int) -> None:
         world.status[pop(world, p)] = FAILED
     world.busy[p], world.held[p], world.prefilling[p] = 0, 0, 0
     world.ready_s[p], world.stop_s[p], world.step_end_s[p] = math.inf, math.inf, math.inf
-    world.listed_s[p] = 0.0
 
 
 @inner
@@ -217,17 +198,14 @@ def leave(world: Fleet, p: int, k: int) -> None:
 
 @inner
 def end_step(world: Fleet, p: int, now: float) -> None:
-    """Each request of the step has one token more; those that are complete, or given up, leave."""
+    """Each request of the step has one token more; those that are complete leave."""
     new = world.prefilling[p]
     first = world.busy[p] - new if new > 0 else 0
     for k in range(world.busy[p] - 1, first - 1, -1):
         i = world.running[p, k]
         world.emitted[i] += 1
         world.held[p] += 1
-        if now - world.arrival_s[i] > world.rates[8]:
-            world.status[i] = FAILED
-            leave(world, p, k)
-        elif world.emitted[i] >= world.output[i]:
+        if world.emitted[i] >= world.output[i]:
             world.status[i], world.finish_s[i] = DONE, now
             leave(world, p, k)
     world.prefilling[p] = 0
@@ -240,11 +218,8 @@ def begin_step(world: Fleet, p: int, now: float) -> None:
     tokens, admitted = 0, 0
     while world.head[p] != NONE and world.busy[p] < world.rates[6]:
         i = world.head[p]
-        if now - world.arrival_s[i] > world.rates[8]:
-            world.status[pop(world, p)] = FAILED
-            continue
         size = world.prompt[i] + world.emitted[i]
-        fits = world.held[p] + size + world.busy[p] <= world.rates[5]
+        fits = world.held[p] + size <= (1.0 - world.rates[8]) * world.rates[5]
         if not fits or (admitted > 0 and tokens + size > world.rates[7]):
             break
         pop(world, p)
@@ -258,14 +233,24 @@ def begin_step(world: Fleet, p: int, now: float) -> None:
         world.step_end_s[p] = now + world.rates[3] + world.rates[4] * tokens
     elif world.busy[p] > 0:
         while world.held[p] + world.busy[p] > world.rates[5] and world.busy[p] > 1:
-            i = world.running[p, world.busy[p] - 1]
-            leave(world, p, world.busy[p] - 1)
-            world.status[i] = WAITING
-            push(world, p, i)
+            preempt(world, p)
         n, held = world.busy[p], world.held[p]
         world.step_end_s[p] = now + world.rates[0] + world.rates[1] * n + world.rates[2] * held
     else:
         world.step_end_s[p] = math.inf
+
+
+@inner
+def preempt(world: Fleet, p: int) -> None:
+    """Take the running request that arrived last off the pod; it waits as the first."""
+    last = 0
+    for k in range(1, world.busy[p]):
+        if world.running[p, k] > world.running[p, last]:
+            last = k
+    i = world.running[p, last]
+    leave(world, p, last)
+    world.status[i] = WAITING
+    push_front(world, p, i)
 
 
 def occupy(world: Fleet, place: int, ready_s: float) -> None:
@@ -312,7 +297,7 @@ def follow(world: Fleet, order: list[int], wanted: int, now: float, warm_up_s: f
     advance(world, now)
 
 
-def latencies(world: Fleet) -> tuple[FloatArray, Any]:
-    """Seconds from arrival to the last token (NaN where it failed) [n], and which requests were completed [n]."""
-    done = world.status == DONE
-    return np.where(done, world.finish_s - world.arrival_s, np.nan), done
+def latencies(world: Fleet, timeout_s: float) -> FloatArray:
+    """Seconds from arrival to the last token [n]; NaN where it failed or came after the client had given up."""
+    latency = np.where(world.status == DONE, world.finish_s - world.arrival_s, np.nan)
+    return np.where(latency <= timeout_s, latency, np.nan)
