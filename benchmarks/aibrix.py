@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from benchmarks.aibrix_policies import READY_S, simulate_apa, simulate_kpa
+from benchmarks.aibrix_policies import READY_S, simulate_apa, simulate_hpa, simulate_kpa
 from benchmarks.line import Line, Result
 from benchmarks.reference import reference_path
 from predictors.autoscaling.pods import PodModel, latencies, run_given
@@ -23,6 +23,7 @@ LINE = Line(
     best="a first try: 17–38 %",
 )
 POLICIES = ("apa", "kpa", "hpa", "optimizer-kpa")
+SIMULATED = {"apa": simulate_apa, "kpa": simulate_kpa, "hpa": simulate_hpa}
 TIMEOUT_S, PROMPT_TOKENS, MOST_TOKENS, WINDOW_S = 120.0, 310, 2048, 100.0
 """The gateway gives up after 120 s; prompts have 310 tokens on average (the summary), each its own is not known; the
 client asks for 2,048 tokens at most [code]."""
@@ -54,6 +55,9 @@ NOTES = (
     " of the mean latency in windows of 100 s, by the time spent in each, and of the completions.",
     "Output tokens of a request are those it had in the other runs (temperature 0); one that none of them answered is"
     " taken to have 2,048. Its prompt is the mean, 310 tokens.",
+    "hpa is simulated with Kubernetes' defaults, as its object sets none, and a target of half the KV use; when the"
+    " object was made, which its five minutes of stabilisation count from, is not known: the run's begin is taken. The"
+    " optimizer's pods follow a service outside, whose decisions nothing here tells: its run is in (a) alone.",
     "The setting was committed before its first run, which gave these figures; with other seeds, for the fit and for"
     " the prediction: latency within 22 %, completions within 7.2 %, mean pods within 10 %. Earlier settings did not"
     " know the conditions, and fitted a router by chance, restarts of pods on which some 200 requests wait, and a"
@@ -64,17 +68,18 @@ Counts = npt.NDArray[np.int64]
 
 
 def run() -> Result:
-    """Part (a) for every policy, part (b) for apa and kpa; hpa and optimizer are reported."""
+    """Part (a) for every policy, part (b) for those that decide on what pods say; apa and kpa are held to the bar."""
     runs = {name: observed(name) for name in POLICIES}
     fits = {name: fit({other: run for other, run in runs.items() if other != name}) for name in POLICIES}
     rows = [given(name, runs, *fits[name]) for name in POLICIES]
     latency = max(abs(float(row["latency_error"])) for row in rows)
     completed = max(abs(float(row["completed_error"])) for row in rows)
-    policies = [simulated(name, runs, fits[name][0]) for name in ("apa", "kpa")]
-    pods = max(abs(float(row["pods_error"])) for row in policies)
+    policies = [simulated(name, runs, fits[name][0]) for name in SIMULATED]
+    pods = max(abs(float(row["pods_error"])) for row in policies[:2])
     return Result(
         holds=latency <= 0.30 and completed <= 0.08 and pods <= 0.20,
-        text=f"(a) latency within {latency:.0%}, completions within {completed:.1%}; (b) mean pods within {pods:.0%}",
+        text=f"(a) latency within {latency:.0%}, completions within {completed:.1%}; (b) mean pods within {pods:.0%}, "
+        f"of hpa (no bar) {float(policies[2]['pods_error']):+.0%}",
         figures={"latency": latency, "completed": completed, "pods": pods}, detail=(*rows, *policies), notes=NOTES,
     )  # fmt: skip
 
@@ -200,9 +205,8 @@ def simulated(name: str, runs: dict[str, Observed], model: PodModel) -> dict[str
     """Part (b): the policy decides on the simulated KV use; the pods it begins with are those observed."""
     tokens, run = workload(name, runs), runs[name]
     prompt = np.full(len(tokens), PROMPT_TOKENS, dtype=np.int64)
-    policy = simulate_apa if name == "apa" else simulate_kpa
     pods = float(np.mean([
-        policy(model, run.arrival_s, prompt, tokens, first=int(run.pods[0]), until_s=run.t_s[-1], seed=seed)
+        SIMULATED[name](model, run.arrival_s, prompt, tokens, first=int(run.pods[0]), until_s=run.t_s[-1], seed=seed)
         for seed in SCORED_SEEDS
     ]))  # fmt: skip
     return {

@@ -1,12 +1,14 @@
-"""AIBrix's APA and KPA deciding on the KV use of a simulated fleet, with the settings of its published runs."""
+"""AIBrix's APA and KPA and the HPA deciding on the KV use of a simulated fleet, with the settings of its runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from predictors.autoscaling.hpa import NO_ANSWER, limited, pods_replicas, stabilized
 from predictors.autoscaling.knative import Kpa, Limits, apa
 from predictors.autoscaling.pods import PodModel, advance, fleet, follow, kv_use
 
@@ -22,10 +24,26 @@ CREATED_S, LOADED_S, READY_S = 3.0, 52.0, 90.0
 answers the controller before that: the next decision comes 57 s after Running, and those are 10 s apart."""
 
 
+HPA_SYNC_S, HPA_DOWN_S, HPA_TOLERANCE = 15.0, 300.0, 0.1
+HPA_UP_PODS, HPA_UP_FACTOR = 4, 2
+"""Kubernetes' defaults: the object that AIBrix makes sets no behaviour [code: `makeHPA`]. Its metric is per pod."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a controller sees: pods there are, those that answer it, those that are ready, and the sum of the KV use."""
+
+    now_s: float
+    pods: int
+    answering: int
+    ready: int
+    use: float
+
+
 Samples = list[tuple[float, float]]
-"""Times and sums of the KV use over all pods. The controller of these runs keeps none while a pod does not answer, as
-one that is loading does not [code: `GetMetricsFromPods` fails as a whole]."""
-Decide = Callable[[float, int, Samples], int | None]
+"""Times and sums of the KV use over all pods. AIBrix's controller keeps none while a pod does not answer, as one that
+is loading does not [code: `GetMetricsFromPods` fails as a whole]."""
+Decide = Callable[[Look], int | None]
 
 
 def mean_since(samples: Samples, since_s: float) -> float | None:
@@ -34,16 +52,22 @@ def mean_since(samples: Samples, since_s: float) -> float | None:
     return float(np.mean(found)) if found else None
 
 
+def _seen(samples: Samples, look: Look) -> None:
+    if look.answering == look.pods:
+        samples.append((look.now_s, look.use))
+
+
 def simulate_apa(
     model: PodModel, arrival_s: Array, prompt: Counts, output: Counts, *, first: int,
     until_s: float, seed: int,
 ) -> float:  # fmt: skip
     """Mean pods under APA: 10 % up and 20 % down tolerance, metric averaged over 30 s."""
-    limits = Limits(most=MOST)
+    limits, samples = Limits(most=MOST), Samples()
 
-    def decide(now: float, ready: int, samples: Samples) -> int | None:
-        use = mean_since(samples, now - APA_WINDOW_S)
-        return None if use is None else apa(ready, use / ready, TARGET, limits)
+    def decide(look: Look) -> int | None:
+        _seen(samples, look)
+        use = mean_since(samples, look.now_s - APA_WINDOW_S)
+        return None if use is None else apa(look.ready, use / look.ready, TARGET, limits)
 
     return _run(model, arrival_s, prompt, output, decide, first, until_s, seed)
 
@@ -55,32 +79,55 @@ def simulate_kpa(
     """Mean pods under KPA: stable window 60 s, panic window 10 s, scale-down delayed by 3 min."""
     scaler = Kpa(target=TARGET, limits=Limits(most=MOST), stable_window_s=KPA_STABLE_S, down_delay_s=KPA_DELAY_S)
     scaler.recent = [(0.0, first)]
+    samples = Samples()
 
-    def decide(now: float, ready: int, samples: Samples) -> int | None:
+    def decide(look: Look) -> int | None:
+        _seen(samples, look)
+        now = look.now_s
         stable, panic = mean_since(samples, now - KPA_STABLE_S), mean_since(samples, now - KPA_PANIC_S)
-        return None if stable is None or panic is None else scaler.step(now, ready, stable, panic)
+        return None if stable is None or panic is None else scaler.step(now, look.ready, stable, panic)
 
     return _run(model, arrival_s, prompt, output, decide, first, until_s, seed)
 
 
-def _run(
-    model: PodModel, arrival_s: Array, prompt: Counts, output: Counts, decide: Decide, first: int,
+def simulate_hpa(
+    model: PodModel, arrival_s: Array, prompt: Counts, output: Counts, *, first: int,
     until_s: float, seed: int,
 ) -> float:  # fmt: skip
-    """Every 10 s: the fleet has advanced, the metric is taken if every pod answers, the policy decides."""
+    """Mean pods under Kubernetes' HPA; pods that do not answer count as missing, its metric as new as can be."""
+    advised = [(0.0, first)]
+
+    def decide(look: Look) -> int:
+        wanted = pods_replicas(
+            look.pods, 1000.0 * look.use, look.answering, 0, look.pods - look.answering, 1000.0 * TARGET,
+            HPA_TOLERANCE, HPA_TOLERANCE,
+        )  # fmt: skip
+        advice = look.pods if wanted == NO_ANSWER else wanted
+        at_s, proposed = (np.array(column) for column in zip(*advised, strict=True))
+        held = stabilized(look.pods, advice, look.now_s, at_s, proposed, len(advised), 0.0, HPA_DOWN_S)
+        advised.append((look.now_s, advice))
+        up = max(look.pods + HPA_UP_PODS, HPA_UP_FACTOR * look.pods)
+        return int(limited(look.pods, held, 1, MOST, up, 1))
+
+    return _run(model, arrival_s, prompt, output, decide, first, until_s, seed, every_s=HPA_SYNC_S)
+
+
+def _run(
+    model: PodModel, arrival_s: Array, prompt: Counts, output: Counts, decide: Decide, first: int,
+    until_s: float, seed: int, every_s: float = RECONCILE_S,
+) -> float:  # fmt: skip
+    """Every so many seconds the fleet has advanced, the controller looks, the policy decides."""
     world = fleet(model, arrival_s, prompt, output, MOST + 1, seed)
     order: list[int] = []
     follow(world, order, first, 0.0, 0.0)
-    samples: Samples = []
     counts = []
-    for at in np.arange(RECONCILE_S, until_s, RECONCILE_S):
+    for at in np.arange(every_s, until_s, every_s):
         now = float(at)
         advance(world, now)
         counts.append(len(order))
-        ready = int(np.sum(world.ready_s <= now))
-        if int(np.sum(world.ready_s <= now + READY_S - LOADED_S)) == len(order):
-            samples.append((now, float(kv_use(world, now).sum())))
-        wanted = decide(now, max(ready, 1), samples)
+        answering = int(np.sum(world.ready_s <= now + READY_S - LOADED_S))
+        ready = max(int(np.sum(world.ready_s <= now)), 1)
+        wanted = decide(Look(now, len(order), answering, ready, float(kv_use(world, now).sum())))
         if wanted is not None:
             follow(world, order, min(wanted, MOST_RUNNING), now, CREATED_S + READY_S)
     return float(np.mean(counts))
