@@ -89,7 +89,8 @@ def test_every_simple_policy_is_scored_and_one_recommended(tonnage: Tonnage) -> 
     assert max(len(line) for line in autoscaling_table(plan, width=80).splitlines()) <= 80
     explained = tonnage("explain", "plan.yaml", "--plot")
     assert "must be foreseen or stand ready" in explained.stdout
-    assert "█ replicas" in explained.stdout
+    for word in ("• load", "░ its forecast", "p50 to p99", "█ replicas", "◆ recommended", "late requests against"):
+        assert word in explained.stdout
 
 
 def test_the_promise_is_kept_where_it_says_so(tonnage: Tonnage) -> None:
