@@ -98,7 +98,8 @@ def floors(load: ScaledLoad, view: View, scaling: ScalingSpec, train: int, most:
     """Minima worth trying: the lowest, and what the quietest quarter and half of the time need."""
     rates = np.quantile(coarse(view.rate_per_s[:train], max(round(60.0 / view.tick_s), 1)), (0.25, 0.5))
     needed = replicas_needed(load.capacity, rates, load.late_share, most)
-    return sorted({lowest(scaling), *(min(int(n) + spare(int(n), scaling), most) for n in needed)})
+    least = lowest(scaling)
+    return sorted({least, *(max(min(int(n) + spare(int(n), scaling), most), least) for n in needed)})
 
 
 def _static(load: ScaledLoad, view: View, scaling: ScalingSpec, train: int, most: int) -> Iterator[PolicySpec]:

@@ -60,7 +60,7 @@ def one_tick(world: World, s: int, tick: int, inputs: FloatArray) -> None:
     serves(world, s, tick)
 
 
-@inner
+@inlined
 def prepares(world: World, s: int, tick: int, inputs: FloatArray) -> None:
     """Replicas that have started serve, and the policy looks and acts."""
     service, state, due = world.services[s], world.state[s], world.due[s]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from renderers.autoscaling import settings
+from renderers.autoscaling import headline
 from renderers.page.parts import Chart, bound, chart, figure, number, paragraph, section, table, terms
 from specs.autoscaling import AutoscalingPlan, LoadFigure, Method
 
 HOUR_S = 3600.0
-LOAD, EDGE = "#0b6bcb", "rgba(128,128,128,0.9)"
+LOAD, EDGE = "#2a85e0", "rgba(128,128,128,0.9)"
 SHADES = ("rgba(128,128,128,0.45)", "rgba(128,128,128,0.3)", "rgba(128,128,128,0.18)")
 """Of the bands from the median up, seen on light and dark ground alike."""
 RECOMMENDED = "recommended"
@@ -20,7 +20,7 @@ def decision(plan: AutoscalingPlan) -> Iterator[str]:
     """Yield the lines of the decision: one policy per service."""
     if plan.decision is None:
         return
-    yield from (f"{one.service}: {settings(one.policy)}" for one in plan.decision.services)
+    yield from (headline(one) for one in plan.decision.services)
     if plan.decision.usd_per_week is not None:
         yield f"{plan.decision.usd_per_week:.2f} USD a week"
 
@@ -53,7 +53,8 @@ def _load(one: LoadFigure) -> Chart:
     for at, (level, values) in enumerate(one.quantiles_per_s.items()):
         shade = {"fill": "tonexty", "fillcolor": SHADES[min(at, len(SHADES)) - 1]} if at else {}
         line = {"width": 0.5, "color": EDGE} if at else {"dash": "dot", "color": EDGE}
-        drawn.append(_line(_hours(one), values, f"forecast {level}", line=line, **shade))
+        name = f"to {level}" if at else f"forecast {level}"
+        drawn.append(_line(_hours(one), values, name, line=line, **shade))
     drawn.append(_line(_hours(one), one.rate_per_s, "load", line={"width": 2, "color": LOAD}))
     return figure(drawn, "hours of the scored load", "requests per second")
 
