@@ -282,9 +282,9 @@ def _evidence(question: Question, tried: list[Tried]) -> tuple[Evidence, ...]:
     found.append(Evidence(quantity="start-up and metrics delay", basis="assumed", source=source))
     price = question.scaling.prices.on_demand
     if price is None and any(one.load.usd_per_hour is not None for one in tried):
-        found.append(
-            Evidence(quantity="price on demand", basis="assumed", source="the Application or Cluster document")
-        )
+        cuts = [one.load.cut.source for one in tried if one.load.cut is not None]
+        source = " or ".join(["the Application or Cluster document", *cuts])
+        found.append(Evidence(quantity="price on demand", basis="assumed", source=source))
     if price is not None:
         found.append(Evidence(quantity="price on demand", basis="assumed", source=f"{price.source}, {price.date}"))
     return tuple(found)

@@ -227,7 +227,7 @@ def test_the_decision_table_names_only_commands_that_exist(tonnage: Tonnage) -> 
     only = json.loads(
         tonnage("catalog", "methods", "--architecture", "llm", "--objective", "days", "-o", "json").stdout
     )
-    assert [row["paper"] for row in only] == ["cloud-native LLM serving (2507.18007)"]
+    assert [row["paper"] for row in only] == 2 * ["cloud-native LLM serving (2507.18007)"]
     assert "no method in the table" in tonnage("catalog", "methods", "--architecture", "abacus", "-o", "table").stdout
 
 
