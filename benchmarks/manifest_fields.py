@@ -228,6 +228,15 @@ def _static_or(look: Look) -> Look:
     return lambda item, value, objects: item["policy"]["kind"] == "static" or look(item, value, objects)
 
 
+def _step(item: dict[str, Any], value: int, objects: Objects) -> bool:
+    """At most so many pods in a period is the only rule of both directions."""
+    for direction in ("scaleUp", "scaleDown"):
+        rules = objects.behaviour(item["service"], direction).get("policies", [])
+        if [(one["type"], one["value"]) for one in rules] != [("Pods", value)]:
+            return False
+    return True
+
+
 def _activation(item: dict[str, Any], value: float, objects: Objects) -> bool:
     triggers = objects.scaler(item["service"]).get("triggers", [])
     asked = [one["metadata"] for one in triggers if "requests_per_s" in str(one)]
@@ -308,6 +317,9 @@ FIELDS: dict[str, tuple[tuple[str, Look | str], ...]] = {
         (r"services\.policy\.(up|down)\.policies\.\d\.value", _static_or(_rule("value", "value"))),
         (r"services\.policy\.(up|down)\.policies\.\d\.period_s", _static_or(_rule("period_s", "periodSeconds"))),
         (r"services\.policy\.(up|down)\.tolerance", _static_or(_tolerance)),
+        (r"services\.policy\.max_step", _static_or(_step)),
+        (r"services\.policy\.metrics_window_s", _told("metrics-window-s")),
+        (r"services\.policy\.idle_replicas", _keda("idleReplicaCount")),
         (r"services\.policy\.polling_s", _keda("pollingInterval")),
         (r"services\.policy\.cooldown_s", _keda("cooldownPeriod")),
         (r"services\.policy\.activation_per_s", _activation),
@@ -318,6 +330,10 @@ FIELDS: dict[str, tuple[tuple[str, Look | str], ...]] = {
         (r"services\.policy\.schedule\.\d+\.timezone", _cron("timezone")),
         (r"services\.policy\.schedule\.\d+\.days", "each cron line carries them; tests count them day by day"),
         (r"services\.policy\.sync_s", "a flag of the controller of the whole cluster; a comment where not its default"),
+        (r"services\.part_of", lambda i, v, o: o.annotation(i["service"], "part-of", v)),
+        (r"services\.first_layer", _told("first-layer")),
+        (r"services\.last_layer", _told("last-layer")),
+        (r"services\.gpus", _told("gpus")),
         (r"services\.needed_at_peak", _told("needed-at-peak")),
         (r"services\.spare_replicas", _told("spare-replicas")),
         (r"services\.head_room_replicas", _told("head-room-replicas")),

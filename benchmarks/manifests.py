@@ -46,7 +46,20 @@ PLANS = {
         )
         for policy in ("hpa", "keda", "static")
     },
+    "autoscaling idle": (
+        "autoscaling", "scaled.yaml", "--load", "office_hours.csv", "--scaling", "office_scaling.yaml", "--policy",
+        "keda",
+    ),
+    "autoscaling layers": (
+        "autoscaling", "chat_13b.yaml", "--modules", "cut.yaml", "--load", "chat_days.csv", "--scaling",
+        "layer_scaling.yaml", "--policy", "hpa",
+    ),
 }  # fmt: skip
+CUT = (
+    "modules", "llama_13b.yaml", "--cluster", "shared.yaml", "--workload", "chat_13b.yaml", "--method",
+    "layer-services",
+)  # fmt: skip
+"""The plan that cuts a model into the layer services of `autoscaling layers`."""
 EXPORTS = {
     "serving": (("kubernetes",), ("llm-d",), ("llm-d", "--gpus-per-node", "2")),
     "slo": (("kubernetes",),),
@@ -55,8 +68,10 @@ EXPORTS = {
     "autoscaling hpa": (("kubernetes",),),
     "autoscaling keda": (("kubernetes",), ("keda",)),
     "autoscaling static": (("kubernetes",),),
+    "autoscaling idle": (("kubernetes",), ("keda",)),
+    "autoscaling layers": (("kubernetes",),),
 }
-RULES = ("serving", "slo", "autoscaling hpa", "autoscaling keda")
+RULES = ("serving", "slo", "autoscaling hpa", "autoscaling keda", "autoscaling idle", "autoscaling layers")
 NOTES = (
     "Plans are made by the command line on the sample workloads, whose loads and prices are illustrations. A partial"
     " Deployment is completed (selector, labels, image) before its schema is asked, as a merge would.",
@@ -68,6 +83,8 @@ NOTES = (
     "Of autoscaling, plans of one policy are exported. The plan of all policies recommends a receding horizon or a"
     " forecast for some services of this sample, which no Kubernetes object runs: its export is refused with the"
     " cheapest policy that can be deployed.",
+    "`autoscaling idle` keeps nothing at night (idleReplicaCount beside minReplicaCount) and changes one replica at a"
+    " time (one rule of both directions); `autoscaling layers` has one autoscaler for each group of a model's layers.",
     "llm-d is exported twice: with the nodes of 8 GPUs as planned, and of 2, so that a replica spans nodes.",
 )
 
@@ -105,8 +122,13 @@ def _planned(name: str, folder: Path) -> Path:
         if file.is_file() and not (folder / file.name).exists():
             (folder / file.name).symlink_to(file)
     (folder / "scaled.yaml").write_text(SHOP, encoding="utf-8")
-    kind, document, *options = PLANS[name]
-    path = folder / f"{name.replace(' ', '-')}.yaml"
+    if "cut.yaml" in PLANS[name]:
+        _plan(CUT, folder, folder / "cut.yaml")
+    return _plan(PLANS[name], folder, folder / f"{name.replace(' ', '-')}.yaml")
+
+
+def _plan(words: tuple[str, ...], folder: Path, path: Path) -> Path:
+    kind, document, *options = words
     given = [str(folder / one) if "." in one else one for one in options]
     _tonnage("plan", kind, str(folder / document), *given, "-w", str(path), "--quiet")
     return path

@@ -17,7 +17,8 @@ from planners.autoscaling.question import ScaledLoad
 from planners.autoscaling.scoring import Stretch, score, tune
 from predictors.autoscaling.capacity import service_capacity
 from predictors.autoscaling.looking import DAY_S, View
-from specs.autoscaling import Method, PolicyKind, PolicySpec, ScalingSpec, Score, StartUp
+from specs.autoscaling import Method, ScalingSpec, Score, StartUp
+from specs.policies import PolicyKind, PolicySpec
 
 DATA = "load_series/worldcup98_per_minute.csv.gz"
 LINE = Line(

@@ -9,7 +9,8 @@ import numpy as np
 from benchmarks.line import Line, Result
 from predictors.autoscaling.capacity import service_capacity
 from predictors.autoscaling.simulation import Scaled, Trace, simulate
-from specs.autoscaling import PolicySpec, ScalingSpec, Trigger
+from specs.autoscaling import ScalingSpec
+from specs.policies import PolicySpec, Trigger
 
 SERVICES, DAYS, BAR_S = 100, 7, 2.0
 LINE = Line(

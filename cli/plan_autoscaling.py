@@ -29,6 +29,10 @@ def autoscaling(
     cluster: Annotated[
         Path | None, typer.Option(envvar="TONNAGE_CLUSTER", help="A Cluster document, for the price of a GPU.")
     ] = None,
+    modules: Annotated[
+        Path | None,
+        typer.Option(help="For a Workload, instead: a plan of `plan modules` with layer services, to be scaled apart."),
+    ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Also print the survey's five axes for every method that ran.")
     ] = False,
@@ -57,6 +61,7 @@ def autoscaling(
             scaling=scaling,
             deployment=deployment,
             cluster=cluster,
+            modules=modules,
             policy=policy,
             training=training,
             seed=seed,

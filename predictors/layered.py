@@ -72,7 +72,7 @@ def stretch_surface(stretch: Stretch, layers: int, prompt_tokens: float) -> Step
         for kind in dict.fromkeys(kinds)
     ]
     if stretch.stop == layers:
-        parts.append(Part(surface=cut.head, slowdown=stretch.slowdown))
+        parts.append(Part(surface=cut.head, copies=stretch.copies, slowdown=stretch.slowdown))
     total = added(parts, cut.whole.surface, prompt_tokens)
     return with_hops(total, stretch.hop.start_s, stretch.hop.s_per_token)
 

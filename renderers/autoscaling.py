@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from renderers.plain import LABEL, columns, refused, title, wrapped
-from specs.autoscaling import AutoscalingPlan, Method, PolicySpec, ScaledService
+from specs.autoscaling import AutoscalingPlan, Method, ScaledService
+from specs.policies import PolicySpec
+
+LEARNED = ("td3", "ga-rl")
+"""Kinds whose step is the largest that their network may ask for, and no limit of the operator."""
 
 
 def autoscaling_table(plan: AutoscalingPlan, *, compare: bool = False, width: int | None = None) -> str:
@@ -22,21 +26,39 @@ def autoscaling_table(plan: AutoscalingPlan, *, compare: bool = False, width: in
 def _decided(plan: AutoscalingPlan, width: int) -> Iterator[str]:
     assert plan.decision is not None
     assert plan.why is not None
-    for service in plan.decision.services:
-        yield from wrapped("  ", headline(service), width)
-        methods = [one for one in plan.why.compared if one.service == service.service]
+    for name, services in together(plan.decision.services).items():
+        for service in services:
+            yield from wrapped("  ", headline(service), width)
+        methods = [one for one in plan.why.compared if one.service == name]
         yield ""
         yield from _methods(methods, width)
         yield ""
-        for line in buying(service):
+        if not services[0].part_of:
+            yield from _apart(methods, width)
+        for line in (line for service in services for line in buying(service)):
             yield from wrapped(f"  {'bought':{LABEL}}", line, width)
-        yield from wrapped(f"  {'because':{LABEL}}", plan.why.reasons[service.service], width)
-        yield from wrapped(f"  {'promise':{LABEL}}", plan.why.slo[service.service], width)
+        yield from wrapped(f"  {'because':{LABEL}}", plan.why.reasons[name], width)
+        yield from wrapped(f"  {'promise':{LABEL}}", plan.why.slo[name].told, width)
         yield ""
-    if len(plan.decision.services) > 1:
+    if len(plan.why.load) > 1:
         yield from _totals(plan)
         yield ""
     yield from _foot(plan, width)
+
+
+def together(services: Iterable[ScaledService]) -> dict[str, list[ScaledService]]:
+    """Services under the name that was asked about: one each, or all groups of a model's layers."""
+    found: dict[str, list[ScaledService]] = {}
+    for one in services:
+        found.setdefault(one.whole, []).append(one)
+    return found
+
+
+def _apart(methods: list[Method], width: int) -> Iterator[str]:
+    """The layers as they would be scaled apart, where that is not what is recommended."""
+    for layer in (layer for one in methods for layer in one.layers):
+        text = f"{layer.service}: {settings(layer.policy)}; {layer.gpus:.3g} GPU each"
+        yield from wrapped(f"  {'not taken':{LABEL}}", text, width)
 
 
 def _totals(plan: AutoscalingPlan) -> Iterator[str]:
@@ -56,7 +78,8 @@ def _totals(plan: AutoscalingPlan) -> Iterator[str]:
 
 def headline(service: ScaledService) -> str:
     """The policy of one service in a phrase."""
-    return f"{service.service}: {settings(service.policy)}"
+    part = "" if service.gpus is None else f"; {service.gpus:.3g} GPU each"
+    return f"{service.service}: {settings(service.policy)}{part}"
 
 
 def settings(policy: PolicySpec) -> str:
@@ -65,6 +88,7 @@ def settings(policy: PolicySpec) -> str:
     if policy.min_replicas == policy.max_replicas:
         bounds = f"{policy.max_replicas} replicas"
     parts = [policy.kind, bounds]
+    parts += [f"{policy.idle_replicas} without load"] if policy.idle_replicas is not None else []
     parts += [f"{one.metric} {one.target:g}{' %' if one.metric == 'cpu' else ''}" for one in policy.triggers]
     parts += [f"{one.start}–{one.end} ≥ {one.replicas}" for one in policy.schedule]
     parts += ["optional work left out while replicas are short"] if policy.brownout else []
@@ -75,7 +99,16 @@ def settings(policy: PolicySpec) -> str:
         parts.append(f"{minutes:.0f} min ahead")
     if policy.triggers or policy.forecast is not None:
         parts.append(f"down after {policy.down.stabilization_window_s:.0f} s")
+    if policy.max_step is not None and policy.kind not in LEARNED:
+        parts.append(f"at most {policy.max_step} {per_step(policy)}")
     return ", ".join(parts)
+
+
+def per_step(policy: PolicySpec) -> str:
+    """Return in which time so many replicas may come or go: of the one rule, else a look."""
+    rules = {(rule.type, rule.value, rule.period_s) for one in (policy.up, policy.down) for rule in one.policies}
+    periods = {period for kind, value, period in rules if (kind, value) == ("Pods", policy.max_step)}
+    return f"in {periods.pop():g} s" if len(rules) == len(periods) == 1 else "at a time"
 
 
 def _methods(methods: list[Method], width: int) -> Iterator[str]:

@@ -5,31 +5,37 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from renderers.autoscaling import buying, evidence, settings
-from specs.autoscaling import AutoscalingPlan, LoadFigure, Method, ScaledService
+from renderers.autoscaling import buying, evidence, settings, together
+from renderers.autoscaling_plots import charts
+from specs.autoscaling import AutoscalingPlan, LayerPolicy, Method, ScaledService
 
-WIDTH, PLOT_WIDTH, PLOT_HEIGHT = 96, 72, 10
+WIDTH = 96
 
 
 def explain(plan: AutoscalingPlan, *, plot: bool = False) -> str:
-    """Return the plan as paragraphs of at most 96 columns; ``plot`` adds load and replicas over time."""
+    """Return the plan as paragraphs of at most 96 columns; ``plot`` adds load and replicas over time, and the costs."""
     paragraphs = list(_decided(plan) if plan.decision else _refused(plan))
     text = "\n\n".join(textwrap.fill(" ".join(one.split()), WIDTH) for one in paragraphs if one)
-    charts = [chart(one) for one in plan.expected.over_time] if plot and plan.expected else []
-    return "\n\n".join([text, *charts])
+    return "\n\n".join([text, *(charts(plan) if plot else ())])
 
 
 def _decided(plan: AutoscalingPlan) -> Iterator[str]:
     assert plan.decision is not None
     assert plan.why is not None
     yield f"{plan.metadata.name} is {plan.status.outcome}: {plan.status.reason}."
-    for service in plan.decision.services:
-        figures = plan.why.load[service.service]
-        yield _load(service.service, figures)
-        yield _sizing(service, figures)
-        yield f"{service.service} is deployed as {settings(service.policy)}. {plan.why.reasons[service.service]}."
-        yield " ".join(f"Its replicas: {line}." for line in buying(service))
-        yield _compared([one for one in plan.why.compared if one.service == service.service])
+    for name, services in together(plan.decision.services).items():
+        figures = plan.why.load[name]
+        yield _load(name, figures)
+        for service in services:
+            layer = _layer(plan, service)
+            if layer is not None:
+                yield _grouped(service, layer)
+                continue
+            yield _sizing(service, figures)
+            yield f"{name} is deployed as {settings(service.policy)}. {plan.why.reasons[name]}."
+            yield " ".join(f"Its replicas: {line}." for line in buying(service))
+        yield f"Its layers are scaled apart: {plan.why.reasons[name]}." if services[0].part_of else ""
+        yield _compared([one for one in plan.why.compared if one.service == name])
     yield f"What the figures rest on: {evidence(plan)}."
     yield " ".join(f"Note: {note}." for note in plan.why.notes)
     yield f"The plan stands {plan.valid}." if plan.valid else ""
@@ -56,15 +62,36 @@ def _sizing(service: ScaledService, figures: dict[str, float]) -> str:
     )
 
 
+def _grouped(service: ScaledService, layer: LayerPolicy) -> str:
+    """One group of layers that is scaled apart."""
+    return (
+        f"{service.service} has the layers {layer.first_layer} to {layer.last_layer}: one replica takes "
+        f"{layer.gpus:.3g} GPU, sustains {layer.sustains_per_s:.4g} requests per second and serves "
+        f"{layer.start_up_s:.0f} s after it is asked for. At the peak {service.needed_at_peak} are needed, "
+        f"{service.spare_replicas} of them spare; {service.head_room_replicas} must be foreseen or stand ready. It is "
+        f"deployed as {settings(service.policy)}."
+    )
+
+
+def _layer(plan: AutoscalingPlan, service: ScaledService) -> LayerPolicy | None:
+    """The figures of a group of layers that is scaled apart."""
+    found = (each for one in (plan.why.compared if plan.why else ()) for each in one.layers)
+    return next((one for one in found if service.part_of and one.service == service.service), None)
+
+
 def _compared(methods: list[Method]) -> str:
     parts = []
     for one in methods:
         recovers = "more than an hour" if one.score.recovers_s is None else f"{one.score.recovers_s:.0f} s"
         parts.append(
-            f"{one.name}: {one.score.violations:.2%} late, {one.score.replica_hours:.4g} replica-hours, "
-            f"{recovers} after a step ({one.verdict})"
+            f"{one.name}: {one.score.violations:.2%} late, {_hours(one)}, {recovers} after a step ({one.verdict})"
         )
     return "Of the policies, on the part of the load that they were not tuned on: " + "; ".join(parts) + "."
+
+
+def _hours(one: Method) -> str:
+    gpus = one.score.gpu_hours
+    return f"{one.score.replica_hours:.4g} replica-hours" if gpus is None else f"{gpus:.4g} GPU-hours"
 
 
 def _refused(plan: AutoscalingPlan) -> Iterator[str]:
@@ -73,18 +100,3 @@ def _refused(plan: AutoscalingPlan) -> Iterator[str]:
     yield " ".join(f"{conflict}." for conflict in status.conflicts)
     yield f"What would do: {status.smallest_change}." if status.smallest_change else ""
     yield f"What is missing: {status.missing}" if status.missing else ""
-
-
-def chart(load: LoadFigure) -> str:
-    """Load (dots) and replicas (line) over the scored time, each scaled to its own highest value."""
-    columns = min(PLOT_WIDTH, len(load.at_s))
-    at = [int(i * (len(load.at_s) - 1) / max(columns - 1, 1)) for i in range(columns)]
-    grid = [[" "] * columns for _ in range(PLOT_HEIGHT)]
-    for values, mark in ((load.rate_per_s, "·"), (load.replicas, "█")):
-        highest = max(values) or 1.0
-        for column, i in enumerate(at):
-            row = PLOT_HEIGHT - 1 - int(values[i] / highest * (PLOT_HEIGHT - 1))
-            grid[row][column] = mark
-    hours = (load.at_s[-1] - load.at_s[0]) / 3600.0
-    foot = f"{load.service}: · load up to {max(load.rate_per_s):.4g}/s, █ replicas up to {max(load.replicas):.0f}; "
-    return "\n".join(["".join(row).rstrip() for row in grid] + ["─" * columns, foot + f"{hours:.3g} h"])

@@ -16,8 +16,9 @@ from renderers.manifests import (
     rendered,
     target,
 )
-from specs.autoscaling import AutoscalingPlan, Direction, Method, PolicySpec, ScaledService, Trigger
+from specs.autoscaling import AutoscalingPlan, ScaledService
 from specs.errors import InputError
+from specs.policies import Direction, PolicySpec, Trigger
 
 SIGNALS = {
     "requests": "tonnage_requests_per_s",
@@ -61,13 +62,9 @@ def _instead(plan: AutoscalingPlan, service: ScaledService) -> str:
     keeping = [one for one in mine if one.verdict != "breaks it"]
     if not keeping:
         return f"None of them keeps the promise of {service.service}."
-    best = min(keeping, key=_cost)
-    unit = "replica-hours" if best.score.usd is None else "USD"
-    return f"For {service.service}, {best.name} keeps the promise for {_cost(best):.4g} {unit} of the scored load."
-
-
-def _cost(one: Method) -> float:
-    return one.score.replica_hours if one.score.usd is None else one.score.usd
+    best = min(keeping, key=lambda one: one.score.cost)
+    paid = f"{best.score.cost:.4g} {best.score.cost_unit}"
+    return f"For {service.service}, {best.name} keeps the promise for {paid} of the scored load."
 
 
 def _head(services: tuple[ScaledService, ...]) -> Iterator[str]:
@@ -79,6 +76,10 @@ def _head(services: tuple[ScaledService, ...]) -> Iterator[str]:
         yield f"Replicas of {scaled} are set by a ScaledObject: `tonnage export keda`."
     if metrics - {"cpu"}:
         yield "Metrics named tonnage_… are recorded by `tonnage export prometheus`; a metrics adapter must serve them."
+    whole = {one.whole for one in services if one.part_of}
+    if whole:
+        told = ", ".join(sorted(whole))
+        yield f"The layers of {told} are Deployments that share GPUs (time slicing or MPS), one autoscaler each."
     for one in services:
         if one.policy.kind == "hpa" and one.policy.sync_s != CONTROLLER_SYNC_S:
             yield f"{one.service} was tried with --horizontal-pod-autoscaler-sync-period={one.policy.sync_s:g}s."
@@ -99,9 +100,16 @@ def _manifests(one: ScaledService, sha256: str) -> Iterator[Manifest]:
 
 def annotated(one: ScaledService, sha256: str) -> dict[str, Any]:
     """Return the metadata of an object that scales a service: what the plan says of its replicas, as annotations."""
+    known = {
+        "metrics_window_s": one.policy.metrics_window_s, "part_of": one.part_of, "first_layer": one.first_layer,
+        "last_layer": one.last_layer, "gpus": one.gpus,
+    }  # fmt: skip
+    told = {
+        name: value if isinstance(value, str) else quantity(value) for name, value in known.items() if value is not None
+    }
     return metadata(
         one.service, sha256, needed_at_peak=str(one.needed_at_peak), spare_replicas=str(one.spare_replicas),
-        head_room_replicas=str(one.head_room_replicas), brownout=str(one.policy.brownout).lower(),
+        head_room_replicas=str(one.head_room_replicas), brownout=str(one.policy.brownout).lower(), **told,
     )  # fmt: skip
 
 
@@ -118,17 +126,18 @@ def _horizontal(one: ScaledService, sha256: str) -> Manifest:
             "scaleTargetRef": target(one.service),
             "minReplicas": policy.min_replicas,
             "maxReplicas": policy.max_replicas,
-            "metrics": [_metric(one.service, trigger) for trigger in policy.triggers],
+            "metrics": [_metric(one, trigger) for trigger in policy.triggers],
             "behavior": behaviour(one.service, policy),
         },
     }
 
 
-def _metric(service: str, trigger: Trigger) -> dict[str, Any]:
+def _metric(one: ScaledService, trigger: Trigger) -> dict[str, Any]:
+    """Return one metric; layers that are scaled apart follow that of their model, which all requests pass."""
     if trigger.metric == "cpu":
-        aim = {"type": "Utilization", "averageUtilization": percent(service, trigger)}
+        aim = {"type": "Utilization", "averageUtilization": percent(one.service, trigger)}
         return {"type": "Resource", "resource": {"name": "cpu", "target": aim}}
-    metric = {"name": SIGNALS[trigger.metric], "selector": {"matchLabels": {"service": service}}}
+    metric = {"name": SIGNALS[trigger.metric], "selector": {"matchLabels": {"service": one.whole}}}
     aim = {"type": "AverageValue", "averageValue": quantity(trigger.target)}
     return {"type": "External", "external": {"metric": metric, "target": aim}}
 
@@ -162,9 +171,14 @@ def _direction(service: str, one: Direction, policy: PolicySpec, *, up: bool) ->
     return {
         "stabilizationWindowSeconds": int(one.stabilization_window_s),
         "selectPolicy": one.select_policy.capitalize(),
-        "policies": rules if policy.max_step is None else _stepped(service, one, policy, up=up),
+        "policies": rules if _keeps_step(one, policy) else _stepped(service, one, policy, up=up),
         **tolerance,
     }
+
+
+def _keeps_step(one: Direction, policy: PolicySpec) -> bool:
+    """Whether the direction's own rules are the largest step, or there is none."""
+    return policy.max_step is None or [(rule.type, rule.value) for rule in one.policies] == [("Pods", policy.max_step)]
 
 
 def _stepped(service: str, one: Direction, policy: PolicySpec, *, up: bool) -> list[dict[str, Any]]:

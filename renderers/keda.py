@@ -7,8 +7,9 @@ from typing import Any
 
 from renderers.autoscaling_manifests import SIGNALS, annotated, behaviour, deployable, percent
 from renderers.manifests import Manifest, quantity, rendered, target
-from specs.autoscaling import AutoscalingPlan, PolicySpec, ScaledService, ScheduleWindow, Trigger
+from specs.autoscaling import AutoscalingPlan, ScaledService
 from specs.errors import InputError
+from specs.policies import PolicySpec, ScheduleWindow, Trigger
 
 PROMETHEUS = "http://prometheus-operated.monitoring.svc:9090"
 NOON, MIDNIGHT = 720, 1440
@@ -46,7 +47,7 @@ def _head(plan: AutoscalingPlan, services: tuple[ScaledService, ...], scaled: li
 def _object(one: ScaledService, sha256: str, prometheus: str) -> Manifest:
     policy = one.policy
     triggers = [_trigger(one.service, trigger, policy, prometheus) for trigger in policy.triggers]
-    if policy.min_replicas == 0 and all(trigger.metric == "cpu" for trigger in policy.triggers):
+    if 0 in (policy.min_replicas, policy.idle_replicas) and all(trigger.metric == "cpu" for trigger in policy.triggers):
         cure = "Plan with a trigger on requests, or without allow_zero."
         raise InputError(f"{one.service}: CPU alone does not wake a service that has no replicas", cure=cure)
     return {
@@ -55,6 +56,7 @@ def _object(one: ScaledService, sha256: str, prometheus: str) -> Manifest:
         "metadata": annotated(one, sha256),
         "spec": {
             "scaleTargetRef": target(one.service),
+            **({} if policy.idle_replicas is None else {"idleReplicaCount": policy.idle_replicas}),
             "minReplicaCount": policy.min_replicas,
             "maxReplicaCount": policy.max_replicas,
             "pollingInterval": seconds(one.service, policy.polling_s),

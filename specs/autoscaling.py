@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from specs.base import Count, Document, NonNegative, Positive, Share, Sourced, Spec
 from specs.plan import PlanDocument
+from specs.policies import PolicySpec
+from specs.promises import Promise
 
-PolicyKind = Literal["static", "vpa", "hpa", "keda", "predictive", "mpc", "td3", "ga-rl"]
-Metric = Literal["cpu", "requests", "in-flight", "kv-cache", "waiting"]
 Survive = Literal["nothing", "replica", "zone"]
 
 
@@ -59,98 +59,6 @@ class Brownout(Spec):
 
     work_share: Share
     most_dimmed: Share = 0.05
-
-
-class ScalingRule(Spec):
-    """At most so many pods, or so many percent, per period."""
-
-    type: Literal["Pods", "Percent"]
-    value: Positive
-    period_s: Positive
-
-
-class Direction(Spec):
-    """One direction of a HorizontalPodAutoscaler's `behavior`."""
-
-    stabilization_window_s: NonNegative
-    select_policy: Literal["max", "min", "disabled"] = "max"
-    policies: tuple[ScalingRule, ...] = Field(min_length=1, max_length=3)
-    tolerance: Share = 0.1
-
-
-UP = Direction(
-    stabilization_window_s=0,
-    policies=(ScalingRule(type="Pods", value=4, period_s=15), ScalingRule(type="Percent", value=100, period_s=15)),
-)
-DOWN = Direction(stabilization_window_s=300, policies=(ScalingRule(type="Percent", value=100, period_s=15),))
-
-
-class Trigger(Spec):
-    """One metric and its target.
-
-    ``cpu``: percent of the request, of each pod; ``kv-cache``: share of use, of each pod; ``requests`` (per second),
-    ``in-flight`` and ``waiting``: their sum divided by the target is the number of replicas.
-    """
-
-    metric: Metric
-    target: Positive
-
-
-class ScheduleWindow(Spec):
-    """At least so many replicas from one time of day (HH:MM) to another, which may lie after midnight."""
-
-    start: str
-    end: str
-    replicas: Count
-    timezone: str = "UTC"
-    days: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)  # Monday is 0
-
-
-class Forecasting(Spec):
-    """A seasonal quantile, how far it looks ahead, and the use of capacity that it plans with."""
-
-    season_s: Positive
-    quantile: Share
-    lead_s: NonNegative
-    late_share: Share  # planned share of requests above the bound
-    seasons: Count = 7
-    head_room: Positive = 1.0  # replicas are multiplied by it, for the loss of a zone
-    spare_replicas: int = Field(default=0, ge=0)  # on top, for the loss of a replica
-
-
-class Horizon(Spec):
-    """Receding-horizon control: how far, in which stages, and what a request above the bound is worth."""
-
-    stages: Count
-    stage_s: Positive
-    replica_hours_per_1000_late: Positive
-
-
-class PolicySpec(Spec):
-    """One policy, as it is simulated and as it is deployed."""
-
-    kind: PolicyKind
-    min_replicas: int = Field(ge=0)
-    max_replicas: Count
-    triggers: tuple[Trigger, ...] = Field(default=(), max_length=3)
-    up: Direction = UP
-    down: Direction = DOWN
-    sync_s: Positive = 15.0
-    polling_s: Positive = 30.0
-    cooldown_s: NonNegative = 300.0
-    activation_per_s: NonNegative = 0.0
-    max_step: Count | None = None
-    brownout: bool = False  # leave optional work out while replicas are short
-    schedule: tuple[ScheduleWindow, ...] = ()
-    forecast: Forecasting | None = None
-    horizon: Horizon | None = None
-    weights: tuple[float, ...] = ()  # of the network of a learned policy
-
-    @model_validator(mode="after")
-    def _bounds(self) -> PolicySpec:
-        if self.min_replicas > self.max_replicas:
-            raise ValueError(f"min_replicas {self.min_replicas} is more than max_replicas {self.max_replicas}")
-        return self
 
 
 class ServiceCapacity(Spec):
@@ -212,6 +120,19 @@ class Score(Spec):
     replicas_mean: NonNegative = 0.0
     replicas_most: NonNegative = 0.0
 
+    @property
+    def cost(self) -> float:
+        """What policies are compared by: money where prices are known, else GPU-hours, else replica-hours."""
+        known = (one for one in (self.usd, self.gpu_hours) if one is not None)
+        return next(known, self.replica_hours)
+
+    @property
+    def cost_unit(self) -> str:
+        """The unit of `cost`."""
+        if self.usd is not None:
+            return "USD"
+        return "replica-hours" if self.gpu_hours is None else "GPU-hours"
+
 
 class Axes(Spec):
     """The survey's five axes (arXiv 2507.17128); the classes within them are ours."""
@@ -223,8 +144,25 @@ class Axes(Spec):
     behaviour: str
 
 
+class LayerPolicy(Spec):
+    """One group of layers as a service of its own: its policy, and what one replica takes and sustains."""
+
+    service: str
+    first_layer: int = Field(ge=0)
+    last_layer: int = Field(ge=0)
+    policy: PolicySpec
+    gpus: Positive  # of one replica; part of one where groups share GPUs
+    sustains_per_s: Positive
+    start_up_s: NonNegative
+    replicas_mean: NonNegative = 0.0
+    needed_at_peak: int = Field(default=0, ge=0)
+
+
 class Method(Spec):
-    """One policy that ran: what it is, what came of it, and why it is or is not chosen."""
+    """One policy that ran: what it is, what came of it, and why it is or is not chosen.
+
+    ``layers``: each group of layers has a policy of its own, and they run together; ``policy`` is that of the first.
+    """
 
     name: str
     service: str
@@ -232,6 +170,7 @@ class Method(Spec):
     score: Score
     trained: Score | None = None  # on the part of the load that it was tuned on
     axes: Axes
+    layers: tuple[LayerPolicy, ...] = ()
     pareto: bool = False
     verdict: str = ""
 
@@ -247,14 +186,26 @@ class Purchase(Spec):
 
 
 class ScaledService(Spec):
-    """The policy of one service, its spare replicas and how they are bought."""
+    """The policy of one service, its spare replicas and how they are bought.
+
+    ``part_of``: the model that it has the layers of, from the first to the last; all of these are scaled together.
+    """
 
     service: str
+    part_of: str | None = None
+    first_layer: int | None = None
+    last_layer: int | None = None
+    gpus: Positive | None = None  # of one replica
     policy: PolicySpec
     needed_at_peak: int
     spare_replicas: int = 0
     head_room_replicas: int = 0  # kept for the steepest rise during a warm-up
     purchase: Purchase | None = None
+
+    @property
+    def whole(self) -> str:
+        """The service that was asked about, under whose name the reasons stand."""
+        return self.part_of or self.service
 
 
 class AutoscalingDecision(Spec):
@@ -265,13 +216,30 @@ class AutoscalingDecision(Spec):
 
 
 class LoadFigure(Spec):
-    """The load and replicas over time, thinned for a plot."""
+    """The load and replicas over time, thinned for a plot.
+
+    ``quantiles_per_s``: what was forecast for each time a while before, by level (`p50`, `p95`); ``ahead_s``: how long
+    before; ``counts``: of ``replicas``; GPUs where layers are scaled apart.
+    """
 
     service: str
     at_s: tuple[float, ...]
     rate_per_s: tuple[float, ...]
     replicas: tuple[float, ...]
-    forecast_per_s: tuple[float, ...] = ()
+    quantiles_per_s: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    ahead_s: NonNegative | None = None
+    forecast_by: str | None = None
+    counts: Literal["replicas", "GPUs"] = "replicas"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_line(cls, value: Any) -> Any:
+        """A plan of an earlier version has one line, the 90 % quantile of the season."""
+        if not isinstance(value, dict) or "forecast_per_s" not in value:
+            return value
+        rest = {name: one for name, one in value.items() if name != "forecast_per_s"}
+        line = value["forecast_per_s"]
+        return rest | ({"quantiles_per_s": {"p90": line}} if line else {})
 
 
 class AutoscalingExpected(Spec):
@@ -288,7 +256,7 @@ class AutoscalingWhy(Spec):
 
     compared: tuple[Method, ...]
     reasons: dict[str, str]
-    slo: dict[str, str] = Field(default_factory=dict)
+    slo: dict[str, Promise] = Field(default_factory=dict)
     load: dict[str, dict[str, float]] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

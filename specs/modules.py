@@ -54,6 +54,21 @@ class LayerService(Spec):
     hpa_min: int
     hpa_max: int
     warmup_s: float
+    step_s: float | None = None  # one decode step of a replica's share of the sequences
+    gpus: float | None = None  # of one replica: its part of the work on the GPUs that it shares
+    sustains_per_s: float | None = None  # requests per second that one replica keeps up with
+
+
+class LayerPipeline(Spec):
+    """How the layer services of a plan work together, for whoever scales them one by one."""
+
+    sustains_per_s: float  # requests per second, by the closed form
+    stages: int  # batches in flight
+    stage_share: float  # of a step's time that the busiest GPU works
+    kv_tokens: float
+    hop_start_s: float  # of every crossing between two services
+    hop_s_per_token: float
+    instance_warmup_s: float  # a whole instance instead: its engine and all of its weights
 
 
 class MethodResult(Spec):
@@ -83,6 +98,7 @@ class ModulesDecision(Spec):
     actions: tuple[ModuleAction, ...] = ()
     replicas_by_layer: dict[str, int] = Field(default_factory=dict)
     services: tuple[LayerService, ...] = ()
+    pipeline: LayerPipeline | None = None  # of the services
     gpus: int
     gpu_share: float
     usd_per_hour: float | None = None

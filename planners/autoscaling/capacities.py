@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,16 @@ from specs.application import ApplicationSpec, Service, ServiceProfile, ServiceP
 from specs.autoscaling import ScalingSpec, ServiceCapacity
 from specs.catalog import find_device, find_model
 from specs.cluster import Cluster
-from specs.deployment import Deployment
+from specs.deployment import Deployment, DeploymentSpec
+from specs.device import DeviceSpec
+from specs.engine import StepEvidence
 from specs.errors import InputError, MissingHardwareError
+from specs.model import ModelSpec
+from specs.promises import Bound, Quantity
 from specs.reading import read_document
 from specs.workload import DrawnLengths, RateArrivals, Slo, TraceLengths, Workload, WorkloadSpec
 
+ENGINE_BOUNDS: tuple[Quantity, ...] = ("ttft_s", "tpot_s", "e2e_s", "itl_s")
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 LARGEST = 400
 """Replicas up to which tables are made where no quota says less."""
@@ -65,7 +71,7 @@ def of_application(asked: Asked, spec: ApplicationSpec, rate: FloatArray, cluste
     if missing:
         cure = "Measure them: `tonnage profile services --load-test FILE`; or say workers and service_s in --scaling."
         raise MissingHardwareError(f"nothing says what a replica sustains: {', '.join(missing)}", cure=cure)
-    bound, late, slo = entry_bound(spec, asked.scaling)
+    bound, late, promised = entry_bound(spec, asked.scaling)
     late /= max(sum(visited for visited in per_request.values()), 1.0)
     alone = {name: max(per_request[name], 1.0) * (one.fixed_s + one.service_s) for name, one in replicas.items()}
     whole = sum(alone.values())
@@ -74,21 +80,21 @@ def of_application(asked: Asked, spec: ApplicationSpec, rate: FloatArray, cluste
         if service.name in replicas:
             one = replicas[service.name]
             mine = one.bound_s or bound * alone[service.name] / whole / max(per_request[service.name], 1.0)
-            loads.append(_service(service, one, mine, late, slo, rate, per_request[service.name], asked.scaling))
+            loads.append(_service(service, one, mine, late, promised, rate, per_request[service.name], asked.scaling))
         elif service.workload and service.deployment and per_request[service.name] > 0.0:
             at = asked.folder / service.workload
             workload = read_document(at, Workload).spec
             own = asked.folder / service.deployment
-            loads.append(
-                language_model(asked, service.name, workload, at.parent, own, rate * per_request[service.name], cluster)
-            )
+            visited = per_request[service.name]
+            model = language_model(asked, service.name, workload, at.parent, own, rate * visited, cluster)
+            loads.append(replace(model, visits=visited))
     if not loads:
         raise InputError(f"{asked.name}: no request reaches a service", cure="Give entries and calls.")
     return loads
 
 
 def _service(
-    service: Service, one: ServiceCapacity, bound_s: float, late: float, slo: str, entering: FloatArray,
+    service: Service, one: ServiceCapacity, bound_s: float, late: float, promised: Bound, entering: FloatArray,
     visited: float, scaling: ScalingSpec,
 ) -> ScaledLoad:  # fmt: skip
     if bound_s <= one.fixed_s + one.service_s:
@@ -105,7 +111,7 @@ def _service(
     )  # fmt: skip
     price = service.usd_per_replica_hour
     return ScaledLoad(
-        name=service.name, rate_per_s=rate, bound_s=bound_s, late_share=late, capacity=capacity, slo=slo,
+        name=service.name, rate_per_s=rate, bound_s=bound_s, late_share=late, capacity=capacity, promised=(promised,),
         visits=visited, usd_per_hour=price.value if price else None,
     )  # fmt: skip
 
@@ -115,18 +121,19 @@ def largest(rate: FloatArray, per_s: float) -> int:
     return int(min(max(3.0 * float(rate.max()) / per_s + 8.0, 16.0), LARGEST))
 
 
-def entry_bound(spec: ApplicationSpec, scaling: ScalingSpec) -> tuple[float, float, str]:
-    """The tightest bound of an entry in seconds, the share that may be above it, and its name."""
+def entry_bound(spec: ApplicationSpec, scaling: ScalingSpec) -> tuple[float, float, Bound]:
+    """The tightest bound of an entry in seconds, the share that may be above it, and what it is on."""
     found = []
     for entry in spec.entries:
-        for quantity, bound in (entry.slo.latency_s if entry.slo else {}).items():
-            if quantity in QUANTILES:
-                found.append((bound, 1.0 - QUANTILES[quantity], f"{entry.service} {quantity} ≤ {bound:g} s"))
+        for level, bound in (entry.slo.latency_s if entry.slo else {}).items():
+            if level in QUANTILES:
+                found.append((bound, 1.0 - QUANTILES[level], entry.service, level))
     if not found:
         cure = "Say what is promised: entries: [{service: …, slo: {latency_s: {p99: 0.5}}}]."
         raise InputError("no entry of the application has a percentile bound on its latency", cure=cure)
-    bound, late, name = min(found)
-    return bound, (1.0 - scaling.attainment if scaling.attainment is not None else late), name
+    bound, late, service, level = min(found)
+    promised = Bound.model_validate({"quantity": "latency_s", "of": service, "level": level, "bound_s": bound})
+    return bound, (1.0 - scaling.attainment if scaling.attainment is not None else late), promised
 
 
 def profiled(service: Service, folder: Path) -> ServiceCapacity | None:
@@ -152,13 +159,27 @@ def language_model(
     cluster: Path | None,
 ) -> ScaledLoad:  # fmt: skip
     """A service whose replica is a Deployment, run on the engine model with the workload's lengths."""
-    spec, base = read_document(deployment, Deployment).spec, deployment.parent
+    spec = read_document(deployment, Deployment).spec
     if spec.roles != "mixed":
         raise InputError(f"{deployment}: separate prefill and decode roles are not autoscaled", cure="Use mixed roles.")
+    return engine_load(asked, name, workload, folder, (spec, deployment.parent), rate, cluster)
+
+
+def step_evidence(spec: DeploymentSpec, model: ModelSpec, device: DeviceSpec, base: Path) -> StepEvidence | None:
+    """What the step times of a deployment rest on: the profile that it names, else an installed one."""
+    return step_profile(spec.profile, base) if spec.profile else profile_for(model, device, spec)
+
+
+def engine_load(
+    asked: Asked, name: str, workload: WorkloadSpec, folder: Path, deployed: tuple[DeploymentSpec, Path],
+    rate: FloatArray, cluster: Path | None,
+) -> ScaledLoad:  # fmt: skip
+    """The service of one deployment, given with the folder that its references are relative to."""
+    spec, base = deployed
     model, device = find_model(spec.model, base), find_device(spec.device, base)
-    profile = step_profile(spec.profile, base) if spec.profile else profile_for(model, device, spec)
+    profile = step_evidence(spec, model, device, base)
     one = compile_deployment(model, device, spec.model_copy(update={"replicas": 1}), profile=profile)
-    bounds, bound_s, late, slo = model_bounds(workload.slo, asked.scaling)
+    bounds, bound_s, late, promised = model_bounds(workload.slo, asked.scaling)
     most = max(asked.scaling.quota or 0, LARGEST)
     capacity = engine_capacity(
         one.pools[0], lengths_of(workload, folder), bounds, bound_s=bound_s, most=most,
@@ -167,7 +188,7 @@ def language_model(
     )  # fmt: skip
     gpus = spec.gpus // spec.replicas
     return ScaledLoad(
-        name=name, rate_per_s=rate, bound_s=bound_s, late_share=late, capacity=capacity, slo=slo, gpus=gpus,
+        name=name, rate_per_s=rate, bound_s=bound_s, late_share=late, capacity=capacity, promised=promised, gpus=gpus,
         usd_per_hour=gpu_price(cluster, spec.device, gpus), llm=True,
     )  # fmt: skip
 
@@ -190,27 +211,27 @@ def lengths_of(workload: WorkloadSpec, folder: Path) -> Lengths:
     return Lengths(prompt_tokens=found.prompt_tokens, output_tokens=found.output_tokens)
 
 
-def model_bounds(slo: Slo, scaling: ScalingSpec) -> tuple[FloatArray, float, float, str]:
-    """Bounds of one request [4], what of them waiting uses up, the share that may miss them, and their name.
+def model_bounds(slo: Slo, scaling: ScalingSpec) -> tuple[FloatArray, float, float, tuple[Bound, ...]]:
+    """Bounds of one request [4], what of them waiting uses up, the share that may miss them, and what is promised.
 
     A percentile bound stands for a bound that all but that share of requests must meet.
     """
-    names, late, shown = ("ttft_s", "tpot_s", "e2e_s", "itl_s"), [], []
+    late, shown = [], []
     bounds = np.full(4, np.inf)
-    for at, name in enumerate(names):
+    for at, name in enumerate(ENGINE_BOUNDS):
         request = getattr(slo.request, name)
         if request is not None:
             bounds[at] = request
             late.append(1.0 - slo.attainment)
-            shown.append(f"{name} ≤ {request:g}")
-        for quantity, q in QUANTILES.items():
-            bound = getattr(getattr(slo, name), quantity)
+            shown.append(Bound(quantity=name, bound_s=request))
+        for level, q in QUANTILES.items():
+            bound = getattr(getattr(slo, name), level)
             if bound is not None and bound < bounds[at]:
                 bounds[at] = bound
                 late.append(1.0 - q)
-                shown.append(f"{name} {quantity} ≤ {bound:g}")
+                shown.append(Bound.model_validate({"quantity": name, "level": level, "bound_s": bound}))
     if not shown:
         raise InputError("the workload's SLO bounds nothing", cure="Give slo: {ttft_s: {p99: 1.0}} or request bounds.")
     waits = [bound for bound in (bounds[0], bounds[2]) if math.isfinite(bound)]
     share = 1.0 - scaling.attainment if scaling.attainment is not None else min(late, default=1.0 - DEFAULT_ATTAINMENT)
-    return bounds, min(waits, default=10.0), share, ", ".join(shown)
+    return bounds, min(waits, default=10.0), share, tuple(shown)

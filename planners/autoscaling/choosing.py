@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from specs.autoscaling import Axes, Method, PolicySpec, Score
+from specs.autoscaling import Axes, Method, Score
+from specs.policies import PolicySpec
 
 LEARNED = ("td3", "ga-rl")
+LAYERED = "hpa by layers"
 MARGIN = 0.01
 """A learned or evolved policy must be cheaper than the best simple one by this share, or keep a promise it breaks."""
 AXES = {
@@ -19,9 +21,10 @@ AXES = {
 }
 
 
-def axes(policy: PolicySpec, *, llm: bool) -> Axes:
+def axes(policy: PolicySpec, *, llm: bool, layered: bool = False) -> Axes:
     """The survey's five axes for one policy."""
     scaling, behaviour = AXES[policy.kind]
+    scaling += ", by groups of layers" if layered else ""
     return Axes(
         infrastructure="containers on GPUs" if llm else "containers on nodes",
         architecture="llm pipeline" if llm else "microservice", scaling=scaling,
@@ -45,11 +48,6 @@ def breaks(score: Score, allowed: float) -> bool:
     return score.over_dimmed or score.violations > allowed or (score.violations_after_loss or 0.0) > allowed
 
 
-def cost(score: Score) -> float:
-    """What policies are compared by: money where prices are known, else replica-hours."""
-    return score.usd if score.usd is not None else score.replica_hours
-
-
 def choose(methods: list[Method], allowed: float) -> Method:
     """The recommended one of a service's methods; raises ValueError without any.
 
@@ -67,19 +65,19 @@ def beats(score: Score, other: Score, allowed: float) -> bool:
     """Whether a learned policy earns its place against the best simple one."""
     if breaks(score, allowed):
         return False
-    return breaks(other, allowed) or cost(score) < (1.0 - MARGIN) * cost(other)
+    return breaks(other, allowed) or score.cost < (1.0 - MARGIN) * other.cost
 
 
 def _rank(method: Method, allowed: float) -> tuple[bool, float, float]:
     score = method.score
     broken = breaks(score, allowed)
     worst = max(score.violations, score.violations_after_loss or 0.0)
-    return broken, (worst if broken else cost(score)), cost(score)
+    return broken, (worst if broken else score.cost), score.cost
 
 
 def on_front(methods: list[Method]) -> set[int]:
     """Indices of the methods that no other beats in both violations and cost."""
-    points = [(one.score.violations, cost(one.score)) for one in methods]
+    points = [(one.score.violations, one.score.cost) for one in methods]
     return {
         i for i, (late, paid) in enumerate(points)
         if not any(x <= late and y <= paid and (x, y) != (late, paid) for x, y in points)
@@ -92,7 +90,7 @@ def verdict(method: Method, best: Method, allowed: float) -> str:
         return "recommended"
     if breaks(method.score, allowed):
         return "breaks it"
-    more = cost(method.score) / max(cost(best.score), 1e-9) - 1.0
+    more = method.score.cost / max(best.score.cost, 1e-9) - 1.0
     if method.policy.kind in LEARNED:
         return f"does not beat the simple one ({more:+.0%})"
     return f"costs {more:+.0%}"

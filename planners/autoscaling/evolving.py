@@ -12,7 +12,7 @@ import numpy as np
 
 from planners.autoscaling.scoring import Stretch, run
 from predictors.autoscaling.state import WEIGHTS, FloatArray
-from specs.autoscaling import PolicySpec
+from specs.policies import PolicySpec
 
 POPULATION, ELITE, TOURNAMENT = 24, 4, 3
 CROSSOVER, MUTATED, FIRST_SIGMA, SIGMA_DECAY, LEAST_SIGMA = 0.7, 0.2, 0.5, 0.95, 0.05

@@ -11,14 +11,15 @@ from planners.autoscaling.question import ScaledLoad
 from predictors.autoscaling.capacity import highest_rate, replicas_needed, row_of
 from predictors.autoscaling.looking import DAY_S, View, coarse
 from predictors.autoscaling.simulation import static
-from specs.autoscaling import (
+from specs.autoscaling import ScalingSpec
+from specs.policies import (
     DOWN,
     Direction,
     Forecasting,
     Horizon,
     PolicyKind,
     PolicySpec,
-    ScalingSpec,
+    ScalingRule,
     ScheduleWindow,
     Trigger,
 )
@@ -63,7 +64,24 @@ def candidates(kind: PolicyKind, load: ScaledLoad, view: View, scaling: ScalingS
     """Every setting of one kind of policy that is tried; none where the kind cannot work on this load."""
     most = most_replicas(load, scaling, float(view.rate_per_s[:train].max()))
     makers = {"static": _static, "vpa": _vpa, "hpa": _hpa, "keda": _keda, "predictive": _predictive, "mpc": _mpc}
-    return list(makers[kind](load, view, scaling, train, most)) if kind in makers else []
+    found = makers[kind](load, view, scaling, train, most) if kind in makers else ()
+    return [as_ruled(policy, scaling) for policy in found]
+
+
+def as_ruled(policy: PolicySpec, scaling: ScalingSpec) -> PolicySpec:
+    """The policy with what the Scaling document says of every one: the window of its metrics, and the largest step.
+
+    A step is the one rule of each direction, so many pods within one look, or within one tick of the simulator where
+    that is longer: what is tried is what an autoscaler can be told. (ours)
+    """
+    if policy.kind == "static":
+        return policy
+    step = policy.max_step or scaling.max_step
+    told = {"metrics_window_s": policy.metrics_window_s or scaling.metrics_window_s, "max_step": step}
+    if step is not None and policy.kind != "mpc":
+        rule = ScalingRule(type="Pods", value=step, period_s=max(policy.sync_s, scaling.tick_s))
+        told |= {name: getattr(policy, name).model_copy(update={"policies": (rule,)}) for name in ("up", "down")}
+    return policy.model_copy(update=told)
 
 
 def lowest(scaling: ScalingSpec) -> int:
@@ -80,7 +98,8 @@ def floors(load: ScaledLoad, view: View, scaling: ScalingSpec, train: int, most:
     """Minima worth trying: the lowest, and what the quietest quarter and half of the time need."""
     rates = np.quantile(coarse(view.rate_per_s[:train], max(round(60.0 / view.tick_s), 1)), (0.25, 0.5))
     needed = replicas_needed(load.capacity, rates, load.late_share, most)
-    return sorted({lowest(scaling), *(min(int(n) + spare(int(n), scaling), most) for n in needed)})
+    least = lowest(scaling)
+    return sorted({least, *(max(min(int(n) + spare(int(n), scaling), most), least) for n in needed)})
 
 
 def _static(load: ScaledLoad, view: View, scaling: ScalingSpec, train: int, most: int) -> Iterator[PolicySpec]:
@@ -130,14 +149,25 @@ def rate_triggers(load: ScaledLoad) -> list[Trigger]:
 
 def _keda(load: ScaledLoad, view: View, scaling: ScalingSpec, train: int, most: int) -> Iterator[PolicySpec]:
     schedules = [(), *(schedule(load, view, scaling, train, most, q) for q in (0.5, 0.9, 1.0))]
-    least = 0 if scaling.allow_zero else lowest(scaling)
     for trigger in rate_triggers(load):
         for window_s in WINDOWS_S[:2]:
             for windows in dict.fromkeys(schedules):
-                yield PolicySpec(
-                    kind="keda", min_replicas=least, max_replicas=most, triggers=(trigger,), down=direction(window_s),
-                    schedule=windows,
-                )  # fmt: skip
+                for least, idle in _fewest(load, view, scaling, train, most):
+                    yield PolicySpec(
+                        kind="keda", min_replicas=least, idle_replicas=idle, max_replicas=most, triggers=(trigger,),
+                        down=direction(window_s), schedule=windows,
+                    )  # fmt: skip
+
+
+def _fewest(
+    load: ScaledLoad, view: View, scaling: ScalingSpec, train: int, most: int
+) -> Iterator[tuple[int, int | None]]:
+    """Fewest replicas under load, and what is kept without any where that may be none: KEDA's two counts."""
+    if not scaling.allow_zero:
+        yield lowest(scaling), None
+        return
+    yield 0, None
+    yield from ((least, 0) for least in floors(load, view, scaling, train, most) if least > 1)
 
 
 def schedule(

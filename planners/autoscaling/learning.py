@@ -24,7 +24,7 @@ from planners.autoscaling.reinforcing import Learner, require
 from planners.autoscaling.scoring import Stretch
 from predictors.autoscaling.looking import DAY_S
 from predictors.autoscaling.state import FloatArray
-from specs.autoscaling import Forecasting, PolicySpec
+from specs.policies import Forecasting, PolicySpec
 from specs.writing import write_atomically
 
 SEGMENT_STEPS, SEGMENTS = 500, 6
@@ -40,6 +40,7 @@ def blank(kind: Literal["td3", "ga-rl"], stretch: Stretch) -> PolicySpec:
     most = most_replicas(stretch.load, stretch.scaling, float(stretch.view.rate_per_s[: stretch.last].max()))
     return PolicySpec(
         kind=kind, min_replicas=lowest(stretch.scaling), max_replicas=most, sync_s=max(SYNC_S, stretch.view.tick_s),
+        metrics_window_s=stretch.scaling.metrics_window_s,
         max_step=stretch.scaling.max_step or max(round(STEP_SHARE * most), 2),
         forecast=Forecasting(season_s=stretch.view.season_s or DAY_S, quantile=0.9, lead_s=0.0,
                              late_share=stretch.load.late_share),

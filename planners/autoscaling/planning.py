@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from planners.autoscaling import layers
 from planners.autoscaling.capacities import services_of
-from planners.autoscaling.choosing import axes, choose, label, on_front, verdict
-from planners.autoscaling.families import candidates, spare, with_brownout
+from planners.autoscaling.choosing import LAYERED, axes, choose, label, on_front, verdict
+from planners.autoscaling.cutting import Planned, cut_load, read_cut, with_start_up
+from planners.autoscaling.families import as_ruled, candidates, spare, with_brownout
+from planners.autoscaling.forecasting import forecast_band
 from planners.autoscaling.learning import learn
 from planners.autoscaling.question import (
     TRAIN_SHARE,
@@ -23,14 +27,18 @@ from planners.autoscaling.question import (
     even_ticks,
     read,
 )
+from planners.autoscaling.refusing import abstained, over_quota
 from planners.autoscaling.reinforcing import available, require
-from planners.autoscaling.report import Tried, abstained, over_quota, report
+from planners.autoscaling.report import Tried, report
 from planners.autoscaling.scoring import Stretch, score, tune
 from predictors.autoscaling.capacity import replicas_needed
 from predictors.autoscaling.looking import DAY_S, View, find_season
-from specs.autoscaling import AutoscalingPlan, Method, PolicyKind, PolicySpec
+from predictors.autoscaling.state import FloatArray, SingleArray
+from specs.autoscaling import AutoscalingPlan, Method
 from specs.errors import InputError, MissingHardwareError
+from specs.policies import PolicyKind, PolicySpec
 from specs.reading import sha256
+from specs.workload import WorkloadSpec
 
 Asking = Literal["hpa", "keda", "predictive", "mpc", "td3", "ga-rl", "static", "all"]
 SIMPLE: tuple[PolicyKind, ...] = ("static", "vpa", "hpa", "keda", "predictive", "mpc")
@@ -44,14 +52,15 @@ ASKED: dict[str, tuple[PolicyKind, ...]] = {
 
 def plan(
     document: Path, *, load: Path | None = None, scaling: Path | None = None, deployment: Path | None = None,
-    cluster: Path | None = None, policy: Asking = "all", training: Path | None = None, seed: int = 0,
-    on_progress: OnProgress | None = None,
+    cluster: Path | None = None, modules: Path | None = None, policy: Asking = "all", training: Path | None = None,
+    seed: int = 0, on_progress: OnProgress | None = None,
 ) -> AutoscalingPlan:  # fmt: skip
     """Choose a scaling policy for every service of a Workload or an Application, tried on its own load.
 
     The first 70 % of the load (whole days where there are days) tunes each policy, the rest scores it. ``training``:
-    folder in which training is kept, so that it goes on where it was interrupted. Infeasible and abstained plans are
-    returned, not raised; raises `InputError` for wrong documents. [ours; MSARS (2409.14953), SealOS+ (2505.23258)]
+    folder in which training is kept, so that it goes on where it was interrupted. ``modules``: a plan of `plan
+    modules`, whose layer services are tried beside whole instances. Infeasible and abstained plans are returned, not
+    raised; raises `InputError` for wrong documents. [ours; MSARS (2409.14953), SealOS+ (2505.23258), layers 2507.18007]
     """
     started = time.process_time()
     progress = on_progress or (lambda done, total, what: None)
@@ -59,21 +68,48 @@ def plan(
         require()
     if training is not None and training.exists() and not training.is_dir():
         raise InputError(f"{training}: is a file, a folder was expected", cure="Name the folder that keeps trainings.")
-    asked = read(document, load, scaling)
+    asked, planned = _read(document, load, scaling, deployment, modules)
     rate, step_s, notes = even_ticks(asked.series, asked.scaling.tick_s)
     try:
-        services = services_of(asked, rate, deployment, cluster)
+        services = _services(asked, planned, rate, deployment, cluster)
     except MissingHardwareError as error:
         return abstained(asked, error, started)
     question = _question(asked, services, step_s, (*asked.notes, *notes), deployment, cluster, seed)
     short = [(one, need) for one in services if (need := needed_at_peak(question, one)) > _most(question, one)]
     if short:
         return over_quota(question, short, started)
+    progress(0, len(services) + 1, "forecasting the load")
+    question = replace(question, band=forecast_band(rate, asked.scaling.tick_s, _starts_in(question)))
     tried = []
     for at, one in enumerate(services):
         on_step = partial(progress, at, len(services))
         tried.append(try_service(question, one, policy, training, on_step))
     return report(question, tried, started)
+
+
+def _read(
+    document: Path, load: Path | None, scaling: Path | None, deployment: Path | None, modules: Path | None
+) -> tuple[Asked, Planned | None]:
+    asked = read(document, load, scaling)
+    if modules is None:
+        return asked, None
+    if deployment is not None:
+        cure = "Leave --deployment out: the plan of modules says what a whole instance is."
+        raise InputError("--deployment and --modules both say what one replica is", cure=cure)
+    if not isinstance(asked.document, WorkloadSpec):
+        cure = "Give the Workload of the model that was cut."
+        raise InputError(f"{document}: --modules is for a Workload, not for an Application", cure=cure)
+    planned = read_cut(modules)
+    return with_start_up(asked, planned, scaling is not None), planned
+
+
+def _services(
+    asked: Asked, planned: Planned | None, rate: FloatArray, deployment: Path | None, cluster: Path | None
+) -> list[ScaledLoad]:
+    if planned is None:
+        return services_of(asked, rate, deployment, cluster)
+    assert isinstance(asked.document, WorkloadSpec)
+    return [cut_load(asked, asked.document, planned, rate, cluster)]
 
 
 def _question(
@@ -88,6 +124,12 @@ def _question(
         start_s=float(asked.series.t_s[0]), step_s=step_s, ticks=ticks, split=split_at(ticks, tick_s, season),
         season_ticks=round(season / tick_s) if season else 0, inputs=asked.inputs | more, notes=notes, seed=seed,
     )  # fmt: skip
+
+
+def _starts_in(question: Question) -> float:
+    """Seconds until a replica that is asked for serves, on a new node where nodes come and go."""
+    nodes = question.scaling.nodes
+    return question.scaling.start_up.cold_s + (nodes.provision_s if nodes else 0.0)
 
 
 def split_at(ticks: int, tick_s: float, season_s: float | None) -> int:
@@ -122,15 +164,17 @@ def try_service(
     )
     methods, notes = [], []
     if question.scaling.current is not None:
-        methods.append(
-            _method(f"{label(question.scaling.current)} (today's)", load, train, test, question.scaling.current)
-        )
+        today = as_ruled(question.scaling.current, question.scaling)
+        methods.append(_method(f"{label(today)} (today's)", load, train, test, today))
     for kind in ASKED[policy]:
         on_step(f"{load.name}: {kind}")
         found, note = _tuned(kind, load, view, train, training, policy, on_step)
         notes += [note] if note else []
         if found is not None:
             methods.append(_method(label(found), load, train, test, found))
+        if kind == "hpa" and load.cut is not None:
+            on_step(f"{load.name}: {LAYERED}")
+            methods.append(layers.method(train, test))
         if kind == "keda" and question.scaling.brownout is not None:
             dimming = tune(train, with_brownout(candidates(kind, load, view, question.scaling, question.split)))
             methods += [_method(label(dimming), load, train, test, dimming)] if dimming else []
@@ -140,11 +184,18 @@ def try_service(
         one.model_copy(update={"pareto": at in front, "verdict": verdict(one, best, load.late_share)})
         for at, one in enumerate(methods)
     )
-    _, trace = score(test, best.policy)
+    total = _paid(test, best)
     return Tried(
-        load=load, view=view, stretch=test, methods=told, best=told[methods.index(best)], trace=trace,
+        load=load, view=view, stretch=test, methods=told, best=told[methods.index(best)], total=total,
         needed=needed_at_peak(question, load), notes=tuple(notes),
     )  # fmt: skip
+
+
+def _paid(test: Stretch, best: Method) -> SingleArray:
+    """Replicas in each tick, or GPUs where layers are scaled apart."""
+    if not best.layers:
+        return score(test, best.policy)[1].total
+    return layers.run(test, tuple(one.policy for one in best.layers)).gpus.astype(np.float32)
 
 
 def _tuned(

@@ -7,7 +7,8 @@ import numpy as np
 from planners.autoscaling.question import ScaledLoad
 from planners.autoscaling.scoring import Stretch, price_of, run
 from predictors.autoscaling.state import SingleArray
-from specs.autoscaling import PolicySpec, Purchase, ScalingSpec
+from specs.autoscaling import Purchase, ScalingSpec
+from specs.policies import PolicySpec
 
 HOURS_PER_WEEK = 168.0
 

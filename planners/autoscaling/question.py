@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from planners.autoscaling.forecasting import Band
 from predictors.autoscaling.capacity import Capacity
 from predictors.autoscaling.state import FloatArray
 from profilers.importers.load import read_load, read_series
 from specs.application import Application, ApplicationSpec, cycles
-from specs.autoscaling import Scaling, ScalingSpec
+from specs.autoscaling import Scaling, ScalingSpec, StartUp
 from specs.errors import InputError
+from specs.promises import Bound
 from specs.reading import read_document, read_documents, sha256
 from specs.trace import RateSeries
 from specs.workload import Workload, WorkloadSpec
@@ -27,10 +29,36 @@ DEFAULT_ATTAINMENT = 0.99
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerGroup:
+    """Layers that are a service of their own: the GPUs of one replica, what it sustains as a share of the whole cut."""
+
+    name: str
+    first_layer: int
+    last_layer: int
+    gpus: float
+    share: float
+    start_up: StartUp
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """A model cut into groups of layers: what the cut as it was planned sustains, and its groups.
+
+    ``gpus_per_unit``: GPUs that a replica of a group spans, of which it may take a part.
+    """
+
+    source: str
+    capacity: Capacity
+    groups: tuple[LayerGroup, ...]
+    gpus_per_unit: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScaledLoad:
     """One service: requests per second [ticks], the bound, the share that may be above it, and its capacity.
 
-    ``visits``: per request that enters; ``gpus``: of one replica; ``usd_per_hour``: of one replica on demand, if known.
+    ``visits``: per request that enters; ``gpus``: of one replica; ``usd_per_hour``: of one replica on demand, if known;
+    ``cut``: its layers as services, which may be scaled instead of whole replicas.
     """
 
     name: str
@@ -38,11 +66,12 @@ class ScaledLoad:
     bound_s: float
     late_share: float
     capacity: Capacity
-    slo: str = ""
+    promised: tuple[Bound, ...] = ()
     visits: float = 1.0
     gpus: int = 0
     usd_per_hour: float | None = None
     llm: bool = False
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +90,7 @@ class Question:
     evidence: tuple[tuple[str, str, str, float | None], ...] = ()  # quantity, basis, source, error
     notes: tuple[str, ...] = ()
     seed: int = 0
+    band: Band | None = None  # the forecast of what enters
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,8 @@ from predictors.autoscaling.kernel import advance
 from predictors.autoscaling.looking import scaled
 from predictors.autoscaling.simulation import world_of
 from predictors.autoscaling.state import FloatArray, World
-from specs.autoscaling import PolicySpec
 from specs.errors import MissingHardwareError
+from specs.policies import PolicySpec
 from specs.writing import write_atomically
 
 EPISODE_S = 86400.0

@@ -5,29 +5,30 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from planners.autoscaling.choosing import breaks, cost
-from planners.autoscaling.purchase import purchase
-from planners.autoscaling.question import Asked, Question, ScaledLoad
+from planners.autoscaling import layers
+from planners.autoscaling.choosing import LAYERED, breaks
+from planners.autoscaling.purchase import HOURS_PER_WEEK, purchase
+from planners.autoscaling.question import Question, ScaledLoad
 from planners.autoscaling.scoring import Stretch, rise, run
+from predictors.autoscaling.capacity import Capacity
 from predictors.autoscaling.looking import View
-from predictors.autoscaling.simulation import Trace
+from predictors.autoscaling.state import FloatArray, SingleArray
 from specs.autoscaling import (
     AutoscalingDecision,
     AutoscalingExpected,
     AutoscalingPlan,
     AutoscalingWhy,
+    LayerPolicy,
     LoadFigure,
     Method,
     ScaledService,
 )
-from specs.base import Metadata
-from specs.errors import MissingHardwareError
 from specs.plan import Evidence, Status
+from specs.promises import Promise
+from specs.stamping import stamped
 
 POINTS = 192
 """Points of the load and replicas that the plan keeps for plots."""
@@ -36,26 +37,26 @@ VALID = "while the load keeps its days and its peaks, replicas start as fast as 
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """One service with every method that ran, the recommended one, and what it did over the scored part."""
+    """One service with every method that ran, the recommended one, and what was paid for over the scored part."""
 
     load: ScaledLoad
     view: View
     stretch: Stretch
     methods: tuple[Method, ...]
     best: Method
-    trace: Trace
+    total: SingleArray  # replicas in each tick of the stretch; GPUs where layers are scaled apart
     needed: int
     notes: tuple[str, ...] = ()
 
 
 def report(question: Question, tried: list[Tried], started: float) -> AutoscalingPlan:
     """The plan of what was tried."""
-    services = tuple(_decided(question, one) for one in tried)
-    prices = [one.purchase.usd for one in services if one.purchase is not None]
+    services = tuple(service for one in tried for service in _decided(question, one))
+    prices = [one.purchase.usd for one in services if one.purchase is not None] + _unbought(tried)
     broken = [one for one in tried if breaks(one.best.score, one.load.late_share)]
     methods = tuple(method for one in tried for method in one.methods)
     return AutoscalingPlan(
-        metadata=metadata(question.name, question.inputs),
+        metadata=stamped(question.name, question.inputs),
         status=Status(
             outcome="feasible", reason=_reason(tried, broken),
             solver={"methods": len(methods), "seed": question.seed, "seconds": round(time.process_time() - started, 2)},
@@ -65,46 +66,63 @@ def report(question: Question, tried: list[Tried], started: float) -> Autoscalin
         expected=AutoscalingExpected(
             scores={one.load.name: one.best.score for one in tried},
             violations_high={one.load.name: high for one in tried if (high := _high(one)) is not None},
-            hours=tried[0].stretch.hours, over_time=tuple(_over_time(one) for one in tried),
+            hours=tried[0].stretch.hours, over_time=tuple(_over_time(question, one) for one in tried),
         ),
         why=AutoscalingWhy(
             compared=methods, reasons={one.load.name: _why(one) for one in tried},
-            slo={one.load.name: f"{one.load.slo}: its part {one.load.bound_s:.3g} s, {one.load.late_share:.3%} late"
-                 for one in tried},
+            slo={one.load.name: promise(one.load) for one in tried},
             load={one.load.name: _figures(question, one) for one in tried}, notes=_notes(question, tried),
         ),
         evidence=_evidence(question, tried),
     )  # fmt: skip
 
 
-def metadata(name: str, inputs: dict[str, str]) -> Metadata:
-    """Name, time, version and the inputs' digests."""
-    try:
-        ours = version("tonnage")
-    except PackageNotFoundError:
-        ours = "unknown"
-    return Metadata(name=name, created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), tonnage=ours, inputs=inputs)
+def promise(load: ScaledLoad) -> Promise:
+    """What is promised of a service."""
+    return Promise(
+        bounds=load.promised, part_s=float(f"{load.bound_s:.6g}"), late_share=float(f"{load.late_share:.6g}")
+    )
 
 
 def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _decided(question: Question, one: Tried) -> ScaledService:
+def _unbought(tried: list[Tried]) -> list[float]:
+    """USD a week of layers that are scaled apart: all on demand."""
+    layered = [one for one in tried if one.best.layers and one.best.score.usd is not None]
+    return [(one.best.score.usd or 0.0) * HOURS_PER_WEEK / one.stretch.hours for one in layered]
+
+
+def _decided(question: Question, one: Tried) -> tuple[ScaledService, ...]:
+    if one.best.layers:
+        return tuple(_layer(question, one, layer) for layer in one.best.layers)
     start = question.scaling.start_up
     waits = start.cold_s + (question.scaling.nodes.provision_s if question.scaling.nodes else 0.0)
     steepest = rise(one.load.rate_per_s, question.scaling.tick_s, waits)
-    return ScaledService(
+    return (ScaledService(
         service=one.load.name, policy=one.best.policy, needed_at_peak=one.needed,
-        spare_replicas=_spare(question, one), purchase=purchase(one.stretch, one.best.policy, one.trace.total),
+        spare_replicas=_spare(question, one.needed), purchase=purchase(one.stretch, one.best.policy, one.total),
         head_room_replicas=math.ceil(max(steepest, 0.0) / one.load.capacity.per_s),
+    ),)  # fmt: skip
+
+
+def _layer(question: Question, one: Tried, layer: LayerPolicy) -> ScaledService:
+    """One group of layers as a service, in force together with the others of its model."""
+    waits = layer.start_up_s + (question.scaling.nodes.provision_s if question.scaling.nodes else 0.0)
+    steepest = rise(one.load.rate_per_s, question.scaling.tick_s, waits)
+    return ScaledService(
+        service=layer.service, part_of=one.load.name, first_layer=layer.first_layer, last_layer=layer.last_layer,
+        gpus=layer.gpus, policy=layer.policy, needed_at_peak=layer.needed_at_peak,
+        spare_replicas=_spare(question, layer.needed_at_peak),
+        head_room_replicas=math.ceil(max(steepest, 0.0) / layer.sustains_per_s),
     )  # fmt: skip
 
 
-def _spare(question: Question, one: Tried) -> int:
+def _spare(question: Question, needed: int) -> int:
     zones = question.scaling.zones
     if question.scaling.survive == "zone":
-        return math.ceil(one.needed / zones)
+        return math.ceil(needed / zones)
     return 1 if question.scaling.survive == "replica" else 0
 
 
@@ -127,8 +145,8 @@ def _why(one: Tried) -> str:
         return f"no policy keeps the promise; {best.name} comes nearest, {_worst(best):.2%} late"
     if not keeping:
         return f"{best.name} alone keeps the promise ({_worst(best):.3%} late)"
-    next_best = min(keeping, key=lambda method: cost(method.score))
-    more = cost(next_best.score) / max(cost(best.score), 1e-9) - 1.0
+    next_best = min(keeping, key=lambda method: method.score.cost)
+    more = next_best.score.cost / max(best.score.cost, 1e-9) - 1.0
     return f"{best.name} keeps the promise ({_worst(best):.3%} late); the next, {next_best.name}, costs {more:+.0%}"
 
 
@@ -136,22 +154,44 @@ def _high(one: Tried) -> float | None:
     """Violations with the replicas' capacity at the low end of its interval."""
     if one.load.capacity.error is None:
         return None
-    slower = replace(one.load.capacity, per_s=one.load.capacity.per_s * (1.0 - one.load.capacity.error))
-    stretch = replace(one.stretch, load=replace(one.load, capacity=slower))
+    stretch = replace(one.stretch, load=replace(one.load, capacity=slower_by(one.load.capacity)))
+    if one.best.layers:
+        assert stretch.load.cut is not None
+        cut = replace(stretch.load.cut, capacity=slower_by(stretch.load.cut.capacity))
+        stretch = replace(stretch, load=replace(stretch.load, cut=cut))
+        return layers.run(stretch, tuple(layer.policy for layer in one.best.layers)).violations
     return run(stretch, [one.best.policy])[0].violations
 
 
-def _over_time(one: Tried) -> LoadFigure:
+def slower_by(capacity: Capacity) -> Capacity:
+    """The capacity at the low end of its interval."""
+    return replace(capacity, per_s=capacity.per_s * (1.0 - (capacity.error or 0.0)))
+
+
+def _over_time(question: Question, one: Tried) -> LoadFigure:
+    """The scored part at so many times; load and forecast are means over the forecast's steps, where there is one."""
     first, last = one.stretch.first, one.stretch.last
     at = np.linspace(first, last - 1, min(POINTS, last - first)).astype(int)
-    tick_s = one.view.tick_s
-    forecast = one.view.quantile(0.9)[at] if one.view.season_s else np.zeros(0)
-    return LoadFigure(
-        service=one.load.name, at_s=tuple(float(tick_s * i) for i in at),
-        rate_per_s=tuple(_rounded(float(v)) for v in one.view.rate_per_s[at]),
-        replicas=tuple(float(v) for v in one.trace.total[at - first]),
-        forecast_per_s=tuple(_rounded(float(v)) for v in forecast),
+    seconds, band = one.view.tick_s * at, question.band
+    figure = LoadFigure(
+        service=one.load.name, at_s=tuple(float(t) for t in seconds), rate_per_s=_each(one.view.rate_per_s[at]),
+        replicas=tuple(float(v) for v in one.total[at - first]), counts="GPUs" if one.best.layers else "replicas",
     )  # fmt: skip
+    if band is None:
+        return figure
+    places, visits = band.at(seconds), one.load.visits
+    quantiles = {name: _each(visits * values[places]) for name, values in band.quantiles.items()}
+    if not all(math.isfinite(value) for values in quantiles.values() for value in values):
+        return figure
+    drawn = {
+        "rate_per_s": _each(visits * band.load[places]), "quantiles_per_s": quantiles, "ahead_s": band.ahead_s,
+        "forecast_by": band.method,
+    }  # fmt: skip
+    return figure.model_copy(update=drawn)
+
+
+def _each(values: FloatArray) -> tuple[float, ...]:
+    return tuple(_rounded(float(value)) for value in values)
 
 
 def _figures(question: Question, one: Tried) -> dict[str, float]:
@@ -171,7 +211,7 @@ def _figures(question: Question, one: Tried) -> dict[str, float]:
 def _notes(question: Question, tried: list[Tried]) -> tuple[str, ...]:
     notes = [*question.notes, *(note for one in tried for note in one.notes)]
     for one in tried:
-        notes += _late_start(question, one)
+        notes += _layers(one) + _late_start(question, one)
         today = question.scaling.current
         if today is not None and today.max_replicas < one.needed:
             notes.append(
@@ -183,6 +223,19 @@ def _notes(question: Question, tried: list[Tried]) -> tuple[str, ...]:
     if not question.season_ticks:
         notes.append("the load has no season that two of it show: forecasts are left out")
     return tuple(dict.fromkeys(notes))
+
+
+def _layers(one: Tried) -> list[str]:
+    """What the figures of layers that are scaled apart rest on."""
+    cut = one.load.cut
+    if cut is None:
+        return []
+    starts = ", ".join(f"{start:.3g}" for start in dict.fromkeys(group.start_up.cold_s for group in cut.groups))
+    return [
+        f"{LAYERED}: groups, what they sustain and how fast they start ({starts} s, image included) are those of "
+        f"{cut.source}; replicas share GPUs by their part of the work, no two of a group on one, packed anew in every "
+        "tick, and each GPU in use is paid whole"
+    ]
 
 
 def _late_start(question: Question, one: Tried) -> list[str]:
@@ -219,53 +272,19 @@ def _evidence(question: Question, tried: list[Tried]) -> tuple[Evidence, ...]:
                  source=one.load.capacity.source, error=one.load.capacity.error)
         for one in tried
     ]  # fmt: skip
+    found += [
+        Evidence(quantity=f"capacity of the layers of {one.load.name}", basis=cut.capacity.basis,
+                 source=cut.capacity.source, error=cut.capacity.error)
+        for one in tried if (cut := one.load.cut) is not None
+    ]  # fmt: skip
     assumed = any(note.startswith("no Scaling document") for note in question.notes)
     source = "defaults; no Scaling document was given" if assumed else "the Scaling document"
     found.append(Evidence(quantity="start-up and metrics delay", basis="assumed", source=source))
     price = question.scaling.prices.on_demand
     if price is None and any(one.load.usd_per_hour is not None for one in tried):
-        found.append(
-            Evidence(quantity="price on demand", basis="assumed", source="the Application or Cluster document")
-        )
+        cuts = [one.load.cut.source for one in tried if one.load.cut is not None]
+        source = " or ".join(["the Application or Cluster document", *cuts])
+        found.append(Evidence(quantity="price on demand", basis="assumed", source=source))
     if price is not None:
         found.append(Evidence(quantity="price on demand", basis="assumed", source=f"{price.source}, {price.date}"))
     return tuple(found)
-
-
-def abstained(asked: Asked, error: MissingHardwareError, started: float) -> AutoscalingPlan:
-    """The plan that says which measurement is missing."""
-    return AutoscalingPlan(
-        metadata=metadata(f"{asked.name}-autoscaling", asked.inputs),
-        status=Status(
-            outcome="abstained", reason=error.message, missing=error.cure,
-            solver={"seconds": round(time.process_time() - started, 2)},
-        ),
-    )  # fmt: skip
-
-
-def over_quota(question: Question, short: list[tuple[ScaledLoad, int]], started: float) -> AutoscalingPlan:
-    """The plan that says which peaks need more replicas than there may be."""
-    conflicts = tuple(_conflict(question, load, need) for load, need in short)
-    most = max(need for _, need in short)
-    change = f"quota: {most} (it is {question.scaling.quota}), or a looser SLO"
-    if any(need > load.capacity.rows[-1] for load, need in short):
-        change = "a looser SLO, or a faster service: more replicas alone do not help"
-    return AutoscalingPlan(
-        metadata=metadata(question.name, question.inputs),
-        status=Status(
-            outcome="infeasible", reason="the most replicas that are allowed do not carry the peak of the load",
-            conflicts=conflicts, smallest_change=change,
-            solver={"seconds": round(time.process_time() - started, 2)},
-        ),
-    )  # fmt: skip
-
-
-def _conflict(question: Question, load: ScaledLoad, need: int) -> str:
-    peak = f"the peak of {load.rate_per_s.max():.4g} per second"
-    if need <= load.capacity.rows[-1]:
-        return f"{load.name}: {peak} needs {need} replicas, the quota is {question.scaling.quota}"
-    late = float(load.capacity.tails[-1, 0, -1])
-    if late > load.late_share:
-        allowed = f"of which {load.late_share:.2%} are allowed"
-        return f"{load.name}: even without load {late:.2%} of requests take more than {load.bound_s:.3g} s, {allowed}"
-    return f"{load.name}: {peak} needs more than {load.capacity.rows[-1]} replicas"

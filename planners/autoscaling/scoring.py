@@ -11,8 +11,9 @@ from planners.autoscaling.question import ScaledLoad
 from predictors.autoscaling.cluster import BREACH
 from predictors.autoscaling.looking import View, scaled
 from predictors.autoscaling.simulation import Scaled, Trace, simulate
-from predictors.autoscaling.state import FloatArray
-from specs.autoscaling import PolicySpec, ScalingSpec, Score
+from predictors.autoscaling.state import FloatArray, SingleArray
+from specs.autoscaling import ScalingSpec, Score
+from specs.policies import PolicySpec
 
 STEP_BEFORE_S, STEP_AFTER_S = 3600.0, 3600.0
 STEP_QUANTILE = 0.95
@@ -69,13 +70,16 @@ def tune(stretch: Stretch, policies: list[PolicySpec]) -> PolicySpec | None:
     traces = run(stretch, policies)
     late = [max(trace.violations, trace.violations_after_loss) for trace in traces]
     most_dimmed = stretch.scaling.brownout.most_dimmed if stretch.scaling.brownout else 1.0
-    keeping = [
-        i for i, share in enumerate(late)
-        if share <= stretch.load.late_share and traces[i].dimmed_share <= most_dimmed
-    ]  # fmt: skip
+    dimmed = [trace.dimmed_share <= most_dimmed for trace in traces]
+    return policies[pick(late, [trace.replica_hours for trace in traces], dimmed, stretch.load.late_share)]
+
+
+def pick(late: list[float], hours: list[float], allowed: list[bool], late_share: float) -> int:
+    """The index of the cheapest that is allowed and keeps the promise, else of the one that comes nearest."""
+    keeping = [i for i, share in enumerate(late) if share <= late_share and allowed[i]]
     if keeping:
-        return policies[min(keeping, key=lambda i: (traces[i].replica_hours, late[i], i))]
-    return policies[min(range(len(policies)), key=lambda i: (late[i], traces[i].replica_hours, i))]
+        return min(keeping, key=lambda i: (hours[i], late[i], i))
+    return min(range(len(late)), key=lambda i: (late[i], hours[i], i))
 
 
 def score(stretch: Stretch, policy: PolicySpec) -> tuple[Score, Trace]:
@@ -109,18 +113,29 @@ def recovery(stretch: Stretch, policy: PolicySpec) -> float | None:
 
     The forecast does not know of the step. None where an hour after it is not enough; 0 where nobody noticed.
     """
-    view, tick_s = stretch.view, stretch.view.tick_s
-    rates = view.rate_per_s[stretch.first : stretch.last]
-    low, high = float(rates.mean()), float(np.quantile(rates, STEP_QUANTILE))
-    before, after = round(STEP_BEFORE_S / tick_s), round(STEP_AFTER_S / tick_s)
-    step = np.concatenate([np.full(before, low), np.full(after, max(high, 1.2 * low))])
-    one = scaled(policy, stretch.load.capacity, _steady(view, low, len(step)))
-    stepped = Scaled(
+    tick_s = stretch.view.tick_s
+    step, before = stepped(stretch)
+    one = scaled(policy, stretch.load.capacity, _steady(stretch.view, float(step[0]), len(step)))
+    found = Scaled(
         capacity=one.capacity, policy=policy, arrivals=step * tick_s, planned=one.planned, ahead=one.ahead,
         base=one.base,
     )  # fmt: skip
-    late = simulate((stepped,), stretch.scaling)[0].late[before:]
-    breached = np.flatnonzero(late > max(BREACH, stretch.load.late_share))
+    late = simulate((found,), stretch.scaling)[0].late[before:]
+    return recovered(late, stretch.load.late_share, tick_s)
+
+
+def stepped(stretch: Stretch) -> tuple[FloatArray, int]:
+    """Rates that stand at the stretch's mean and step to its 95 % quantile, and the ticks before the step."""
+    tick_s = stretch.view.tick_s
+    rates = stretch.view.rate_per_s[stretch.first : stretch.last]
+    low, high = float(rates.mean()), float(np.quantile(rates, STEP_QUANTILE))
+    before, after = round(STEP_BEFORE_S / tick_s), round(STEP_AFTER_S / tick_s)
+    return np.concatenate([np.full(before, low), np.full(after, max(high, 1.2 * low))]), before
+
+
+def recovered(late: SingleArray, late_share: float, tick_s: float) -> float | None:
+    """Seconds until no tick is breached any more; None where the last one still is, 0 where none was."""
+    breached = np.flatnonzero(late > max(BREACH, late_share))
     if len(breached) == 0:
         return 0.0
     return None if breached[-1] == len(late) - 1 else float((breached[-1] + 1) * tick_s)

@@ -86,7 +86,8 @@ def _decision(question: Question, name: Method, best: Judged) -> ModulesDecision
         actions = tuple(step.action for step in ladder.steps[:count])
         return decision.model_copy(update={"actions": actions, "replicas_by_layer": by_layer})
     if name == "layer-services":
-        return decision.model_copy(update={"services": services.services_of(question, best)})
+        told = {"services": services.services_of(question, best), "pipeline": services.pipeline_of(question, best)}
+        return decision.model_copy(update=told)
     return decision
 
 

@@ -12,13 +12,14 @@ import numpy.typing as npt
 
 from planners.modules.judging import Judged, Way
 from planners.modules.layouts import sustained
-from planners.modules.question import DETECT_S, GIB, SERVICE_START_S, Question
+from planners.modules.question import DETECT_S, ENGINE_START_S, GIB, SERVICE_START_S, Question
+from predictors.layered import Hop
 from predictors.serving import StepSurface
 from predictors.step_time.slices import Part, added, decode_s, with_hops
 from predictors.workload import statistics
 from solvers.allocation import marginal_allocation
 from solvers.queues import mmc_wait_mean
-from specs.modules import LayerService
+from specs.modules import LayerPipeline, LayerService
 
 FloatArray = npt.NDArray[np.float64]
 KV_ROOM = 0.25
@@ -164,12 +165,15 @@ def _kv_tokens(
 
 def _hopped(question: Question, surface: StepSurface, placed: Sequence[Sequence[int]]) -> StepSurface:
     """A hop into each group: over the network where the services span nodes, else over the node's links."""
+    hop, crossings = _hop(question, placed), len(placed)
+    return with_hops(surface, crossings * hop.start_s, crossings * hop.s_per_token)
+
+
+def _hop(question: Question, placed: Sequence[Sequence[int]]) -> Hop:
     used = sorted({unit for where in placed for unit in where})
     first = question.units[used[0]]
     far = next((question.units[unit] for unit in used if question.units[unit].node != first.node), None)
-    hop = question.hop(first, far or first)
-    crossings = len(placed)
-    return with_hops(surface, crossings * hop.start_s, crossings * hop.s_per_token)
+    return question.hop(first, far or first)
 
 
 def _piped(
@@ -211,6 +215,7 @@ def services_of(question: Question, judged: Judged) -> tuple[LayerService, ...]:
     running = max(judged.measures.mean_running, 1.0)
     busiest = max(groups.part_s)
     peak = statistics(question.requests).get("peak_to_mean", 1.0)
+    parts, loads = _shared(question, groups)
     found = []
     for at, (span, count) in enumerate(zip(groups.spans, groups.replicas, strict=True)):
         weights = _weights(question, span)
@@ -221,6 +226,38 @@ def services_of(question: Question, judged: Judged) -> tuple[LayerService, ...]:
             utilization=round(min(1.0, judged.measures.compute_utilization * groups.part_s[at] / busiest), 4),
             hpa_metric="running sequences per replica", hpa_target=round(running / count, 2),
             hpa_min=max(1, math.ceil(count / max(peak, 1.0))), hpa_max=math.ceil(count * question.step),
-            warmup_s=round(warm, 1),
+            warmup_s=round(warm, 1), step_s=float(f"{groups.part_s[at]:.6g}"), gpus=float(f"{parts[at]:.6g}"),
+            sustains_per_s=float(f"{judged.way.sustains_per_s / (count * loads[at]):.6g}"),
         ))  # fmt: skip
     return tuple(found)
+
+
+def _shared(question: Question, groups: Groups) -> tuple[list[float], list[float]]:
+    """By group: GPUs of one replica, its part of the work on those it shares; and its load as a share of the busiest's.
+
+    The busiest unit sets the pace, so a group on a less busy one keeps up with more. [ours]
+    """
+    work: dict[int, float] = {}
+    for seconds, where in zip(groups.part_s, groups.units, strict=True):
+        for unit in where:
+            work[unit] = work.get(unit, 0.0) + seconds
+    busiest, tp = max(work.values()), question.deployment.parallel.tp
+    parts, loads = [], []
+    for seconds, where in zip(groups.part_s, groups.units, strict=True):
+        parts.append(tp * float(np.mean([seconds / work[unit] for unit in where])))
+        loads.append(max(work[unit] for unit in where) / busiest)
+    return parts, loads
+
+
+def pipeline_of(question: Question, judged: Judged) -> LayerPipeline:
+    """How the services work together, and how long a whole instance would take to start instead."""
+    groups, surface = judged.way.detail, judged.way.surface
+    assert isinstance(groups, Groups)
+    hop = _hop(question, groups.units)
+    weights = float(question.memory.weights.sum()) * question.deployment.parallel.tp
+    figures = {
+        "sustains_per_s": judged.way.sustains_per_s, "stage_share": float(surface.stage_share),
+        "kv_tokens": groups.kv_tokens, "hop_start_s": hop.start_s, "hop_s_per_token": hop.s_per_token,
+        "instance_warmup_s": ENGINE_START_S + question.load_s(weights),
+    }  # fmt: skip
+    return LayerPipeline(stages=int(surface.stages), **{name: float(f"{value:.6g}") for name, value in figures.items()})

@@ -120,7 +120,7 @@ def serves(world: World, s: int, tick: int) -> None:
     service, state = world.services[s], world.state[s]
     arrivals = world.arrivals[s, tick]
     serving = state.ready
-    capacity = serving * service.per_s
+    capacity = min(serving * service.per_s, state.most_per_s)
     before = state.backlog
     if world.policies[s].brownout and before + arrivals > DIM_ABOVE * capacity * service.tick_s:
         capacity /= 1.0 - service.dim_share
@@ -130,14 +130,14 @@ def serves(world: World, s: int, tick: int) -> None:
     most = max(capacity, arrivals / service.tick_s) * service.patience_s
     state.lost_requests += max(after - most, 0.0)
     state.backlog = min(after, most)
-    row = world.row_of[min(serving, len(world.row_of) - 1)]
+    row = row_for(world, s, serving, capacity)
     rho = served / (capacity * service.tick_s) if capacity > 0.0 else 1.0
     late = 1.0 if arrivals > 0.0 else 0.0
     if capacity > 0.0:
         waited = 0.5 * (before + state.backlog) / capacity
         slack = 1.0 - waited / service.bound_s
         late = late_share(world.tails[service.table], row, rho, slack)
-    if service.lost > 0 or service.zones > 1:
+    if (service.lost > 0 or service.zones > 1) and not state.spared:
         left = surviving(serving, service.lost, service.zones)
         state.violated_after += arrivals * max(late, late_alone(world, s, left, arrivals / service.tick_s))
     counts(world, s, tick, arrivals, late, serving, rho, row)
@@ -150,8 +150,16 @@ def late_alone(world: World, s: int, replicas: int, rate: float) -> float:
     capacity = replicas * service.per_s
     if rate >= capacity:
         return 1.0 if rate > 0.0 else 0.0
-    row = world.row_of[min(replicas, len(world.row_of) - 1)]
+    row = row_for(world, s, replicas, capacity)
     return late_share(world.tails[service.table], row, rate / capacity, 1.0)
+
+
+@inner
+def row_for(world: World, s: int, replicas: int, capacity: float) -> int:
+    """Row of the tables: for the replicas, or for as many wholes as the capacity makes."""
+    whole: float = world.services[s].whole_per_s
+    count = replicas if whole <= 0.0 else int(capacity / whole + 1e-9)
+    return int(world.row_of[min(count, len(world.row_of) - 1)])
 
 
 @inlined

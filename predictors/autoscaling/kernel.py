@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from predictors.autoscaling import hpa
-from predictors.autoscaling.cluster import loses, nodes_follow, serves, starts, stops
+from predictors.autoscaling.cluster import loses, nodes_follow, serves, starts, stops, surviving
 from predictors.autoscaling.deciding import active, held, horizon, moved, network, observe, rate_limited, reactive
 from predictors.autoscaling.state import MODEL_PREDICTIVE, NETWORK, REACTIVE, FloatArray, World
 from predictors.serving.compiled import entry, inlined, inner
@@ -25,9 +27,42 @@ def advance(world: World, s: int, first: int, last: int, inputs: FloatArray) -> 
     observe(world, s, min(last, world.arrivals.shape[1] - 1), inputs)
 
 
+@entry
+def run_joined(world: World, inputs: FloatArray) -> None:
+    """Run services that every request needs at once, as groups of layers: the weakest lets through what it can."""
+    for tick in range(world.arrivals.shape[1]):
+        for s in range(len(world.services)):
+            prepares(world, s, tick, inputs)
+        joins(world)
+        for s in range(len(world.services)):
+            serves(world, s, tick)
+
+
+@inner
+def joins(world: World) -> None:
+    """What all let through together, and whose failure would leave the least."""
+    least, least_after, worst = math.inf, math.inf, 0
+    for s in range(len(world.services)):
+        service, ready = world.services[s], world.state[s].ready
+        least = min(least, ready * service.per_s)
+        after = surviving(ready, service.lost, service.zones) * service.per_s
+        if after < least_after:
+            least_after, worst = after, s
+    for s in range(len(world.services)):
+        world.state[s].most_per_s = least
+        world.state[s].spared = s != worst
+
+
 @inner
 def one_tick(world: World, s: int, tick: int, inputs: FloatArray) -> None:
     """Replicas that have started serve; the policy looks and acts; the tick's requests are served."""
+    prepares(world, s, tick, inputs)
+    serves(world, s, tick)
+
+
+@inlined
+def prepares(world: World, s: int, tick: int, inputs: FloatArray) -> None:
+    """Replicas that have started serve, and the policy looks and acts."""
     service, state, due = world.services[s], world.state[s], world.due[s]
     at = tick % len(due)
     state.ready += due[at]
@@ -40,7 +75,6 @@ def one_tick(world: World, s: int, tick: int, inputs: FloatArray) -> None:
         decide(world, s, tick, inputs)
     if service.node_replicas > 0:
         nodes_follow(service, state)
-    serves(world, s, tick)
 
 
 @inlined
@@ -62,12 +96,12 @@ def decide(world: World, s: int, tick: int, inputs: FloatArray) -> None:
 
 @inlined
 def follow(world: World, s: int, tick: int, current: int) -> int:
-    """HPA, and KEDA around it: to zero after the cooldown without load, from zero at the first load."""
+    """HPA, and KEDA around it: to zero after the cooldown without load, from zero to the fewest at the first load."""
     policy, state = world.policies[s], world.state[s]
-    if policy.least == 0:
+    if policy.idles:
         state.quiet = 0 if active(world, s, tick) else state.quiet + policy.sync_ticks
         if current == 0:
-            return 1 if state.quiet == 0 else 0
+            return int(max(policy.least, 1)) if state.quiet == 0 else 0
         if state.quiet > policy.cooldown_ticks:
             return 0
     if current > policy.most:

@@ -12,8 +12,8 @@ from predictors.autoscaling.capacity import Capacity, replicas_needed
 from predictors.autoscaling.simulation import Scaled
 from predictors.autoscaling.state import FloatArray
 from solvers.seasonal import pinball, seasonal_quantile, seasonal_strength
-from specs.autoscaling import PolicySpec, ScheduleWindow
 from specs.errors import InputError
+from specs.policies import PolicySpec, ScheduleWindow
 
 DAY_S, WEEK_S = 86400.0, 604800.0
 FORECAST_S = 60.0

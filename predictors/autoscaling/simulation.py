@@ -10,9 +10,10 @@ import numpy as np
 
 from predictors.autoscaling import hpa, state
 from predictors.autoscaling.capacity import Capacity, row_of, table_rows
-from predictors.autoscaling.kernel import run_kernel
+from predictors.autoscaling.kernel import run_joined, run_kernel
 from predictors.autoscaling.state import FloatArray, SingleArray, World
-from specs.autoscaling import Direction, PolicySpec, ScalingSpec, Trigger
+from specs.autoscaling import ScalingSpec, StartUp
+from specs.policies import Direction, PolicySpec, Trigger
 
 MODES = {"mpc": state.MODEL_PREDICTIVE, "td3": state.NETWORK, "ga-rl": state.NETWORK}
 METRICS = {
@@ -44,6 +45,8 @@ class Scaled:
     zones: int = 0
     losses_per_hour: float = 0.0
     start: int | None = None
+    start_up: StartUp | None = None  # else the Scaling document's
+    per_s: float | None = None  # of one replica, where the capacity's tables count wholes of several services
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +87,17 @@ def simulate(services: tuple[Scaled, ...], scaling: ScalingSpec, *, seed: int = 
     """Run every service, each alone with its own nodes, over its arrivals; all have as many ticks. Ours."""
     world = world_of(services, scaling, seed=seed)
     run_kernel(world, np.zeros(state.INPUTS))
+    return tuple(_collect(world, s, scaling.tick_s) for s in range(len(services)))
+
+
+def simulate_joined(services: tuple[Scaled, ...], scaling: ScalingSpec, *, seed: int = 0) -> tuple[Trace, ...]:
+    """Run services that every request needs at once: in each tick all let through what the weakest can.
+
+    They share arrivals, backlog and requests in flight, so that each trace has the violations of the whole; those after
+    a loss are the sum over the traces, each tick counting the worst of them. Ours.
+    """
+    world = world_of(services, scaling, seed=seed)
+    run_joined(world, np.zeros(state.INPUTS))
     return tuple(_collect(world, s, scaling.tick_s) for s in range(len(services)))
 
 
@@ -148,17 +162,18 @@ def _ticks(seconds: float, tick_s: float) -> int:
 
 def _service(record: Any, one: Scaled, scaling: ScalingSpec, table: int) -> None:
     """Fill one service's record. The metrics are at least one tick old: the tick that is running is not known."""
-    tick_s, start = scaling.tick_s, scaling.start_up
+    tick_s, start = scaling.tick_s, one.start_up or scaling.start_up
     nodes = scaling.nodes
     record["table"] = table
     record["warm_ticks"] = max(_ticks(start.warm_s if nodes else start.cold_s, tick_s), 1)
     record["cold_ticks"] = max(_ticks((nodes.provision_s if nodes else 0.0) + start.cold_s, tick_s), 1)
     record["delay_ticks"] = _ticks(scaling.metrics_delay_s, tick_s)
-    record["window_ticks"] = max(_ticks(scaling.metrics_window_s, tick_s), 1)
+    record["window_ticks"] = max(_ticks(one.policy.metrics_window_s or scaling.metrics_window_s, tick_s), 1)
     record["node_replicas"] = nodes.replicas_per_node if nodes else 0
     record["node_idle_ticks"] = _ticks(nodes.idle_s, tick_s) if nodes else 0
     record["zones"], record["lost"] = one.zones, one.lost
-    record["per_s"], record["bound_s"] = one.capacity.per_s, one.capacity.bound_s
+    record["per_s"], record["bound_s"] = one.per_s or one.capacity.per_s, one.capacity.bound_s
+    record["whole_per_s"] = one.capacity.per_s if one.per_s else 0.0
     record["busy_share"], record["patience_s"] = one.capacity.busy_share, scaling.patience_s
     record["tick_s"] = tick_s
     record["dim_share"] = scaling.brownout.work_share if scaling.brownout else 0.0
@@ -170,6 +185,7 @@ def _policy(record: Any, one: Scaled, scaling: ScalingSpec, warm_ticks: int) -> 
     record["mode"] = MODES.get(policy.kind, state.REACTIVE)
     record["brownout"] = policy.brownout and scaling.brownout is not None
     record["least"], record["most"] = policy.min_replicas, policy.max_replicas
+    record["idles"] = policy.min_replicas == 0 or policy.idle_replicas == 0
     record["triggers"], record["planned"] = len(policy.triggers), one.planned is not None
     record["sync_ticks"] = max(_ticks(policy.sync_s, tick_s), 1)
     for name, direction in (("up", policy.up), ("down", policy.down)):
@@ -191,7 +207,8 @@ def _policy(record: Any, one: Scaled, scaling: ScalingSpec, warm_ticks: int) -> 
 def _start(record: Any, one: Scaled, scaling: ScalingSpec) -> None:
     """Begin with what the first tick needs on average, within the policy's bounds."""
     rate = float(one.arrivals[:4].mean()) / scaling.tick_s
-    wanted = math.ceil(rate / (0.7 * one.capacity.per_s)) if one.start is None else one.start
+    record["most_per_s"] = math.inf
+    wanted = math.ceil(rate / (0.7 * (one.per_s or one.capacity.per_s))) if one.start is None else one.start
     record["ready"] = min(max(wanted, one.policy.min_replicas), one.policy.max_replicas)
     if scaling.nodes:
         record["nodes"] = -(-int(record["ready"]) // scaling.nodes.replicas_per_node)

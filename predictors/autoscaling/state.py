@@ -45,25 +45,29 @@ def _layout(integers: str, floats: str = "") -> np.dtype[Any]:
 
 SERVICE = _layout(
     "table warm_ticks cold_ticks delay_ticks window_ticks node_replicas node_idle_ticks zones lost",
-    "per_s busy_share bound_s patience_s dim_share loss_per_tick tick_s",
+    "per_s busy_share bound_s patience_s dim_share loss_per_tick tick_s whole_per_s",
 )
 """One service. ``per_s``: requests per second that one replica sustains; ``busy_share``: CPU of its request that a
 replica uses at that rate; ``warm_ticks``: from the decision to the first served request on a node that has the image,
 ``cold_ticks``: on a new node; ``lost``: replicas, and ``zones`` > 1: one zone's share, whose loss must be survived at
-any moment; ``dim_share``: of a request's time, that brownout leaves out."""
+any moment; ``dim_share``: of a request's time, that brownout leaves out; ``whole_per_s``: of what the tables count,
+where that is more than this service (0: its replicas)."""
 
 POLICY = _layout(
     "mode least most brownout triggers sync_ticks up_ticks down_ticks up_select down_select up_policies down_policies "
-    "cooldown_ticks max_step horizon_stages stage_ticks lead_ticks planned",
+    "cooldown_ticks max_step horizon_stages stage_ticks lead_ticks planned idles",
     "up_tolerance down_tolerance activation switch violation_cost level_low level_high",
 )
-"""One policy. ``up_ticks``, ``down_ticks``: stabilisation windows; ``planned``: a schedule or forecast counts."""
+"""One policy. ``up_ticks``, ``down_ticks``: stabilisation windows; ``planned``: a schedule or forecast counts;
+``idles``: without load nothing is kept."""
 
 STATE = _layout(
-    "ready starting nodes node_idle quiet known changes reversals direction step_at recovering given",
-    "backlog replica_s node_s requests violated violated_after dimmed lost_requests slow_s recovery_s breach_s",
+    "ready starting nodes node_idle quiet known changes reversals direction step_at recovering given spared",
+    "backlog replica_s node_s requests violated violated_after dimmed lost_requests slow_s recovery_s breach_s "
+    "most_per_s",
 )
-"""One service as it stands, and what was counted so far. ``backlog``: requests waiting beyond the queue's own."""
+"""One service as it stands, and what was counted so far. ``backlog``: requests waiting beyond the queue's own;
+``most_per_s``: what others let through; ``spared``: the failure that must be survived is another's in this tick."""
 
 
 class World(NamedTuple):

@@ -30,7 +30,7 @@ def inner(function: Function) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """As ``inner``, but written out in its only caller: one level less to optimise, which shortens compiling."""
+    """As ``inner``, but written out in its one caller or two: one level less to optimise, which shortens compiling."""
     return cast(Function, numba.njit(inline="always", **INNER)(function))
 
 

@@ -26,7 +26,8 @@ function draw() {
     const figure = JSON.parse(script.textContent);
     const layout = Object.assign({}, figure.layout, {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: {l: 60, r: 15, t: 10, b: 50},
-      font: {color: of("--ink"), family: "system-ui, sans-serif"}, legend: {orientation: "h", y: 1.12},
+      font: {color: of("--ink"), family: "system-ui, sans-serif"},
+      legend: {orientation: "h", y: 1.02, yanchor: "bottom"},
     });
     for (const name of Object.keys(layout)) {
       if (/axis\\d*$/.test(name)) layout[name] = Object.assign({}, grid, layout[name]);

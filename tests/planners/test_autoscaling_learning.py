@@ -17,7 +17,8 @@ from predictors.autoscaling.deciding import network
 from predictors.autoscaling.looking import View
 from predictors.autoscaling.simulation import static
 from predictors.autoscaling.state import INPUTS, WEIGHTS
-from specs.autoscaling import Axes, Method, PolicySpec, ScalingSpec, Score
+from specs.autoscaling import Axes, Method, ScalingSpec, Score
+from specs.policies import PolicySpec
 
 
 def stretch() -> Stretch:

@@ -31,20 +31,11 @@ from predictors.autoscaling.looking import (
     vertical_size,
     weighted_quantile,
 )
-from predictors.autoscaling.simulation import Scaled, Trace, simulate, static, triggered, world_of
+from predictors.autoscaling.simulation import Scaled, Trace, simulate, simulate_joined, static, triggered, world_of
 from solvers import queues
-from specs.autoscaling import (
-    DOWN,
-    Brownout,
-    Forecasting,
-    Horizon,
-    Nodes,
-    PolicySpec,
-    ScalingSpec,
-    ScheduleWindow,
-    StartUp,
-)
+from specs.autoscaling import Brownout, Nodes, ScalingSpec, StartUp
 from specs.errors import InputError
+from specs.policies import DOWN, Forecasting, Horizon, PolicySpec, ScheduleWindow
 
 CAPACITY = service_capacity(workers=4, service_s=0.05, bound_s=0.3, most=60)
 SCALING = ScalingSpec(start_up=StartUp(schedule_s=0, image_s=15, weights_s=15, warm_up_s=30))
@@ -141,6 +132,98 @@ def test_to_zero_without_load_and_back_at_the_first_request() -> None:
     assert trace.total[130] >= 1
     assert trace.ready[150] >= 1
     assert trace.late[120] == 1.0
+
+
+def test_idle_goes_to_zero_and_wakes_to_the_fewest_at_once() -> None:
+    """As KEDA documents `idleReplicaCount`: no load for the cooldown, then 0; at the first load `minReplicaCount`."""
+    policy = PolicySpec(
+        kind="keda", min_replicas=3, idle_replicas=0, max_replicas=10, triggers=(triggered("requests", 50.0),),
+        cooldown_s=120,
+    )  # fmt: skip
+    rate = np.concatenate([np.full(40, 20.0), np.zeros(80), np.full(40, 20.0)])
+    trace = run(policy, rate)
+    assert trace.total[35] == 3
+    assert trace.total[115] == 0
+    woken = int(np.flatnonzero(trace.total[115:] > 0)[0]) + 115
+    assert trace.total[woken] == 3
+    assert woken - 120 <= 4
+    kept = run(policy.model_copy(update={"idle_replicas": None}), rate)
+    assert kept.total.min() == 3
+    assert trace.replica_hours < kept.replica_hours
+
+
+def test_idle_waits_for_the_whole_cooldown() -> None:
+    rate = np.concatenate([np.full(40, 20.0), np.zeros(160)])
+    policy = PolicySpec(
+        kind="keda", min_replicas=2, idle_replicas=0, max_replicas=10, triggers=(triggered("requests", 50.0),)
+    )
+    ends = [
+        int(np.flatnonzero(run(policy.model_copy(update={"cooldown_s": s}), rate).total == 0)[0])
+        for s in (150.0, 600.0)
+    ]
+    assert (ends[1] - ends[0]) * SCALING.tick_s == 450.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"min_replicas": 3, "idle_replicas": 1}, "takes 0 alone"),
+        ({"min_replicas": 0, "idle_replicas": 0}, "above it"),
+        ({"kind": "hpa", "min_replicas": 2, "idle_replicas": 0}, "KEDA alone"),
+    ],
+)
+def test_idle_is_only_what_keda_takes(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        PolicySpec.model_validate({"kind": "keda", "max_replicas": 9, **fields})
+
+
+def test_a_policy_has_its_own_window_of_metrics() -> None:
+    rate = 300.0 + 200.0 * np.sin(np.arange(DAY) / DAY * 40.0)
+    document = SCALING.model_copy(update={"metrics_window_s": 300.0})
+    own = run(hpa(metrics_window_s=300.0), rate)
+    assert np.array_equal(own.total, run(hpa(), rate, document).total)
+    assert not np.array_equal(own.total, run(hpa(), rate).total)
+
+
+def joined(rate: Any, *groups: tuple[PolicySpec, float], **fields: Any) -> tuple[Trace, ...]:
+    """Groups of one whole, each of whose replicas sustains that share of it."""
+    arrivals = np.asarray(rate) * SCALING.tick_s
+    services = tuple(
+        Scaled(capacity=CAPACITY, policy=policy, arrivals=arrivals, per_s=share * CAPACITY.per_s, **fields)
+        for policy, share in groups
+    )
+    return simulate_joined(services, SCALING)
+
+
+WAVES = 400.0 + 350.0 * np.sin(np.arange(DAY) / DAY * 40.0)
+
+
+def test_groups_that_are_wholes_do_together_what_one_does_alone() -> None:
+    alone = run(hpa(), WAVES, lost=1)
+    one, other = joined(WAVES, (hpa(), 1.0), (hpa(), 1.0), lost=1)
+    for group in (one, other):
+        assert np.array_equal(group.total, alone.total)
+        assert np.array_equal(group.late, alone.late)
+    after = (one.violated_after + other.violated_after) / one.requests
+    assert after == pytest.approx(alone.violations_after_loss)
+
+
+def test_the_weakest_group_is_what_all_let_through() -> None:
+    """Two replicas of half a whole are one whole: two wholes in a row serve as the smaller of them."""
+    rate = np.full(200, 300.0)
+    both = joined(rate, (static(12), 1.0), (static(10), 0.5))
+    alone = run(static(5), rate)
+    for group in both:
+        assert np.array_equal(group.late, alone.late)
+    assert both[0].violations > run(static(12), rate).violations
+
+
+def test_a_group_that_sustains_half_as_much_grows_twice_as_far() -> None:
+    metric, down = "in-flight", DOWN
+    full = PolicySpec(kind="hpa", min_replicas=1, max_replicas=60, triggers=(triggered(metric, 2.0),), down=down)
+    half = full.model_copy(update={"triggers": (triggered(metric, 1.0),)})
+    one, other = joined(np.full(400, 500.0), (full, 1.0), (half, 0.5))
+    assert other.total[-1] == pytest.approx(2 * one.total[-1], abs=1)
 
 
 def test_spot_replicas_are_lost_as_often_as_said() -> None:

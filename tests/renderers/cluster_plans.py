@@ -8,16 +8,16 @@ from specs.autoscaling import (
     AutoscalingPlan,
     AutoscalingWhy,
     Axes,
+    LayerPolicy,
     LoadFigure,
     Method,
-    PolicySpec,
     ScaledService,
-    ScheduleWindow,
     Score,
-    Trigger,
 )
 from specs.base import Figure, Metadata
 from specs.plan import Status
+from specs.policies import DOWN, UP, PolicySpec, ScalingRule, ScheduleWindow, Trigger
+from specs.promises import Bound, Promise
 from specs.slo_plan import CriticalPath, EntryExpected, ServiceBudget, SloDecision, SloExpected, SloPlan, SloWhy
 
 SHA = "sha256:" + "0" * 64
@@ -30,6 +30,9 @@ KEDA = PolicySpec(
 )  # fmt: skip
 STATIC = PolicySpec(kind="static", min_replicas=3, max_replicas=3)
 AXES = Axes(infrastructure="any", architecture="any", scaling="any", objective="any", behaviour="any")
+PROMISE = Promise(
+    bounds=(Bound(quantity="latency_s", of="gateway", level="p99", bound_s=1.2),), part_s=0.16, late_share=0.00417
+)
 FIGURES = {"bound_s": 0.4, "late_share_allowed": 0.004, "highest_per_s": 120.0, "first_served_request_after_s": 158.0}
 
 
@@ -53,7 +56,8 @@ def autoscaling(**policies: PolicySpec) -> AutoscalingPlan:
     compared = [method(n, p, 0.001 * at, 20.0 / at) for n in given for at, p in ((1, STATIC), (2, KEDA), (4, HPA))]
     drawn = LoadFigure(
         service=next(iter(given)), at_s=(0.0, 60.0, 120.0), rate_per_s=(1.0, 4.0, 2.0), replicas=(2.0, 3.0, 3.0),
-        forecast_per_s=(1.5, 3.5, 2.5),
+        quantiles_per_s={"p50": (1.5, 3.5, 2.5), "p90": (2.0, 4.0, 3.0), "p95": (2.5, 4.5, 3.5)}, ahead_s=1200.0,
+        forecast_by="calibrated blend",
     )  # fmt: skip
     return AutoscalingPlan(
         metadata=Metadata(name="shop-autoscaling"),
@@ -62,10 +66,44 @@ def autoscaling(**policies: PolicySpec) -> AutoscalingPlan:
         expected=AutoscalingExpected(scores={}, hours=72.0, over_time=(drawn,)),
         why=AutoscalingWhy(
             compared=tuple(compared), reasons=dict.fromkeys(given, "cheapest"),
-            slo=dict.fromkeys(given, "gateway p99 ≤ 1.2 s: its part 0.16 s, 0.417% late"),
+            slo=dict.fromkeys(given, PROMISE),
             load=dict.fromkeys(given, FIGURES),
         ),
     )  # fmt: skip
+
+
+LAYER = PolicySpec(
+    kind="hpa", min_replicas=1, max_replicas=8, triggers=(Trigger(metric="in-flight", target=12.5),),
+    metrics_window_s=30.0, max_step=4,
+    up=UP.model_copy(update={"policies": (ScalingRule(type="Pods", value=4, period_s=15),)}),
+    down=DOWN.model_copy(update={"policies": (ScalingRule(type="Pods", value=4, period_s=15),)}),
+)  # fmt: skip
+
+
+def layered() -> AutoscalingPlan:
+    """A model whose two groups of layers are scaled apart, beside its whole replicas."""
+    plan = autoscaling(chat=HPA)
+    assert plan.why is not None
+    layers = tuple(
+        LayerPolicy(
+            service=f"chat-layers-{first}-{first + 19}", first_layer=first, last_layer=first + 19, policy=LAYER,
+            gpus=0.5, sustains_per_s=8.0, start_up_s=26.0, replicas_mean=3.5, needed_at_peak=6,
+        )
+        for first in (0, 20)
+    )  # fmt: skip
+    services = tuple(
+        ScaledService(
+            service=one.service, part_of="chat", first_layer=one.first_layer, last_layer=one.last_layer, gpus=one.gpus,
+            policy=LAYER, needed_at_peak=6, spare_replicas=1,
+        )
+        for one in layers
+    )  # fmt: skip
+    best = method("chat", LAYER, 0.0005, 3.0, "recommended").model_copy(
+        update={"name": "hpa by layers", "layers": layers}
+    )
+    promise = Promise(bounds=(Bound(quantity="ttft_s", bound_s=1.0),), part_s=1.0, late_share=0.01)
+    why = plan.why.model_copy(update={"compared": (*plan.why.compared, best), "slo": {"chat": promise}})
+    return plan.model_copy(update={"decision": AutoscalingDecision(services=services), "why": why})
 
 
 def slo(name: str = "checkout") -> SloPlan:

@@ -13,12 +13,12 @@ from benchmarks.manifest_fields import missing
 from benchmarks.manifest_schemas import documents, validate
 from renderers import autoscaling_manifests, keda, llm_d, serving_manifests, slo_manifests
 from renderers.manifests import PLAN, refuse_two_scalers
-from specs.autoscaling import DOWN, PolicySpec, ScalingRule, ScheduleWindow, Trigger
 from specs.base import plain
 from specs.deployment import Parallel
 from specs.errors import InputError
+from specs.policies import DOWN, UP, PolicySpec, ScalingRule, ScheduleWindow, Trigger
 from tests.renderers import serving_plan
-from tests.renderers.cluster_plans import HPA, KEDA, SHA, STATIC, autoscaling, slo
+from tests.renderers.cluster_plans import HPA, KEDA, SHA, STATIC, autoscaling, layered, slo
 
 UNEVEN = DOWN.model_copy(update={"policies": (ScalingRule(type="Pods", value=1.5, period_s=15),)})
 LONG = DOWN.model_copy(update={"stabilization_window_s": 7200})
@@ -146,6 +146,51 @@ def test_windows_of_every_day(start: str, end: str, crons: list[tuple[str, str]]
     (one,) = documents(keda.scaled_objects(autoscaling(cart=policy), SHA))
     found = [each["metadata"] for each in one["spec"]["triggers"] if each["type"] == "cron"]
     assert [(each["start"], each["end"]) for each in found] == crons
+
+
+def test_idle_is_written_as_keda_documents_it() -> None:
+    idle = KEDA.model_copy(update={"min_replicas": 3, "idle_replicas": 0})
+    plan = autoscaling(cart=idle)
+    found = documents(keda.scaled_objects(plan, SHA)) + documents(autoscaling_manifests.patches(plan, SHA))
+    (one,) = [each for each in found if each["kind"] == "ScaledObject"]
+    validate(one)
+    assert (one["spec"]["idleReplicaCount"], one["spec"]["minReplicaCount"]) == (0, 3)
+    assert missing(plain(plan), found)[1] == []
+    del one["spec"]["idleReplicaCount"]
+    assert missing(plain(plan), found)[1] == ["services.policy.idle_replicas = 0"]
+
+
+@pytest.mark.parametrize("kind", ["hpa", "keda"])
+def test_the_largest_step_and_the_window_of_metrics_are_written(kind: str) -> None:
+    """One rule of so many pods in both directions, whose period is that of the simulator where it is longer."""
+    rule = (ScalingRule(type="Pods", value=6, period_s=60),)
+    both = {name: given.model_copy(update={"policies": rule}) for name, given in (("up", UP), ("down", DOWN))}
+    policy = (HPA if kind == "hpa" else KEDA).model_copy(update={"max_step": 6, "metrics_window_s": 45.0, **both})
+    plan = autoscaling(cart=policy)
+    found = documents(autoscaling_manifests.patches(plan, SHA))
+    found += documents(keda.scaled_objects(plan, SHA)) if kind == "keda" else []
+    scaler = next(one for one in found if one["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"))
+    validate(scaler)
+    spec = scaler["spec"] if kind == "hpa" else scaler["spec"]["advanced"]["horizontalPodAutoscalerConfig"]
+    for direction in ("scaleUp", "scaleDown"):
+        assert spec["behavior"][direction]["policies"] == [{"type": "Pods", "value": 6, "periodSeconds": 60}]
+    assert scaler["metadata"]["annotations"]["tonnage/metrics-window-s"] == "45"
+    assert missing(plain(plan), found)[1] == []
+    spec["behavior"]["scaleUp"]["policies"][0]["value"] = 7
+    assert "services.policy.max_step = 6" in missing(plain(plan), found)[1]
+
+
+def test_every_group_of_layers_has_an_autoscaler_that_follows_the_model() -> None:
+    found = documents(autoscaling_manifests.patches(layered(), SHA))
+    scalers = [one for one in found if one["kind"] == "HorizontalPodAutoscaler"]
+    assert [one["metadata"]["name"] for one in scalers] == ["chat-layers-0-19", "chat-layers-20-39"]
+    for one in found:
+        validate(one)
+    for one in scalers:
+        external = one["spec"]["metrics"][0]["external"]
+        assert external["metric"]["selector"] == {"matchLabels": {"service": "chat"}}
+        assert one["metadata"]["annotations"]["tonnage/part-of"] == "chat"
+    assert missing(plain(layered()), found)[1] == []
 
 
 def test_cpu_alone_wakes_nobody() -> None:

@@ -15,13 +15,17 @@ from renderers.rules import autoscaling as autoscaling_rules
 from renderers.rules import serving as serving_rules
 from renderers.rules import slo as slo_rules
 from renderers.rules.burning import Bound, burning, late, rules_file
-from renderers.rules.services import latency
+from renderers.rules.services import duration, latency
+from specs.errors import InputError
 from specs.plan import PlanDocument
+from specs.promises import Bound as Promised
+from specs.promises import Promise
 from tests.renderers import serving_plan
-from tests.renderers.cluster_plans import SHA, autoscaling, slo
+from tests.renderers.cluster_plans import KEDA, SHA, autoscaling, layered, slo
 
 PLANS: tuple[tuple[ModuleType, PlanDocument], ...] = (
     (autoscaling_rules, autoscaling()),
+    (autoscaling_rules, layered()),
     (serving_rules, serving_plan.plan()),
     (slo_rules, slo()),
 )
@@ -119,6 +123,42 @@ def test_the_promise_of_an_autoscaling_plan_is_read() -> None:
     assert [one["record"] for one in signals] == ["tonnage_requests_per_s"]
     asked = autoscaling()
     assert asked.why is not None
-    asked.why.slo["gateway"] = "ttft_s p99 ≤ 1, tpot_s p95 ≤ 0.05: its part 1 s, 1.000% late"
+    bounds = (
+        Promised(quantity="ttft_s", level="p99", bound_s=1.0), Promised(quantity="tpot_s", level="p95", bound_s=0.05),
+        Promised(quantity="e2e_s", bound_s=9.0),
+    )  # fmt: skip
+    asked.why.slo["gateway"] = Promise(bounds=bounds, part_s=1.0, late_share=0.02)
     names = [group["name"] for group in autoscaling_rules.groups(asked)]
-    assert {"tonnage-shop-autoscaling-gateway-ttft-p99", "tonnage-shop-autoscaling-gateway-tpot-p95"} <= set(names)
+    ends = ("ttft-p99", "tpot-p95", "e2e-request")
+    assert {f"tonnage-shop-autoscaling-gateway-{end}" for end in ends} <= set(names)
+    burning = str(next(group for group in autoscaling_rules.groups(asked) if group["name"].endswith("e2e-request")))
+    assert "2.000% of the requests take over 9 s" in burning
+
+
+def test_a_promise_in_words_alone_is_refused() -> None:
+    plan = autoscaling()
+    assert plan.why is not None
+    plan.why.slo["gateway"] = Promise.model_validate("gateway p99 ≤ 1.2 s: its part 0.16 s, 0.417% late")
+    with pytest.raises(InputError, match="an earlier version wrote it"):
+        autoscaling_rules.groups(plan)
+
+
+def test_layers_share_one_signal_and_one_alert_of_the_load() -> None:
+    groups = {group["name"]: group["rules"] for group in autoscaling_rules.groups(layered())}
+    (signal,) = groups["tonnage-shop-autoscaling-signals"]
+    assert signal["labels"] == {"service": "chat"}
+    assert 'avg_over_time(vllm:num_requests_running{service="chat"}[30s])' in signal["expr"]
+    alerts = [rule for rules in groups.values() for rule in rules if rule.get("alert") == "TonnagePlanOutdated"]
+    assert [rule["labels"]["service"] for rule in alerts if rule["labels"]["assumption"] == "load"] == ["chat"]
+    started = [rule["expr"] for rule in alerts if rule["labels"]["assumption"] == "start-up"]
+    assert all(expr.endswith("> 26") for expr in started)
+
+
+def test_a_window_of_metrics_is_that_of_the_plan() -> None:
+    assert [duration(s) for s in (30.0, 37.5)] == ["30s", "37500ms"]
+
+
+def test_idle_replicas_are_not_below_the_fewest() -> None:
+    idle = KEDA.model_copy(update={"min_replicas": 2, "idle_replicas": 0})
+    text = str(autoscaling_rules.groups(autoscaling(gateway=idle)))
+    assert 'kube_deployment_spec_replicas{deployment="gateway"} < 2 and' in text

@@ -15,7 +15,7 @@ from renderers.page import page
 from renderers.page.parts import number, table
 from specs.base import Figure, Metadata
 from specs.plan import AtLoad, Evidence, PlanDocument, ServingPlan, Status
-from tests.renderers.cluster_plans import autoscaling, slo
+from tests.renderers.cluster_plans import autoscaling, layered, slo
 from tests.renderers.serving_plan import plan as serving_plan
 
 CURVE = tuple(AtLoad(factor=f, holds=f < 1.4, ttft_p99_s=0.4 * f, tpot_p99_s=0.03 * f) for f in (0.5, 1.0, 1.5))
@@ -44,7 +44,7 @@ class Tags(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.mark.parametrize("plan", [plan_with_curve(), autoscaling(), slo()], ids=lambda one: one.kind)
+@pytest.mark.parametrize("plan", [plan_with_curve(), autoscaling(), layered(), slo()], ids=lambda one: one.kind)
 def test_the_page_is_whole_and_loads_nothing(plan: PlanDocument) -> None:
     tags = Tags()
     tags.feed(page(plan))
@@ -65,8 +65,19 @@ def test_an_autoscaling_plan_shows_load_forecast_replicas_and_the_front() -> Non
     text = page(autoscaling())
     for name in ("load-of-gateway", "replicas-of-gateway", "cost-of-gateway"):
         assert f'data-for="{name}"' in text
-    assert '"y": [1.5, 3.5, 2.5], "name": "forecast"' in text
+    assert '"y": [1.5, 3.5, 2.5], "name": "forecast p50"' in text
+    assert text.count('"fill": "tonexty"') == 2
+    assert "Each time was forecast 20 min before, by the calibrated blend" in text
     assert "gateway p99 ≤ 1.2 s" in text
+    assert '"y": [0.417, 0.417], "name": "promised"' in text
+
+
+def test_layers_that_are_scaled_apart_stand_on_the_page_as_one_model() -> None:
+    text = page(layered())
+    for name in ("load-of-chat", "cost-of-chat"):
+        assert f'data-for="{name}"' in text
+    assert "chat-layers-20-39: hpa, 1 – 8 replicas" in text
+    assert "<td>hpa by layers</td>" in text
 
 
 def test_an_slo_plan_shows_paths_with_budgets_and_what_a_millisecond_costs() -> None:
@@ -110,6 +121,7 @@ def test_numbers_and_tables() -> None:
         (plan_with_curve(), 390, 2, "ttft-against-load"),
         (plan_with_curve(), 1100, 2, "ttft-against-load"),
         (autoscaling(), 390, 3, "load-of-gateway"),
+        (layered(), 1100, 3, "cost-of-chat"),
         (slo(), 1100, 2, "budgets-along-paths"),
     ],
 )
