@@ -57,8 +57,7 @@ def _sizing(service: ScaledService, figures: dict[str, float]) -> str:
         f"{figures['late_share_allowed']:.3%} of the requests above it, needs {service.needed_at_peak} replicas at the "
         f"peak, {service.spare_replicas} of them spare. A new replica serves its first request "
         f"{figures['first_served_request_after_s']:.0f} s after it is asked for, in which the load has risen by up to "
-        f"{rise:.4g} per second: {rise:.4g} / {per_s:.4g}, rounded up, are {service.head_room_replicas} replicas that "
-        "must be foreseen or stand ready."
+        f"{rise:.4g} per second: {service.head_room_replicas} of {per_s:.4g} each must be foreseen or stand ready."
     )
 
 
