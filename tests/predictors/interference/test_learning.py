@@ -74,7 +74,8 @@ def test_an_application_never_measured_is_the_mean_of_the_others(trained: Traine
     every = surfaces(
         trained.fitted, np.arange(4), np.full(4, np.nan), np.array([0]), np.empty((1, 0))
     )  # fmt: skip
-    np.testing.assert_allclose(np.log(unknown.slowdown[0, 0]), np.log(every.slowdown[:, 0]).mean(axis=0), atol=1e-9)
+    mean = np.log(every.slowdown[:, 0]).mean(axis=0)
+    np.testing.assert_allclose(np.log(unknown.slowdown[0, 0])[:-1], mean[:-1], atol=1e-9)  # the last is continued
 
 
 def test_the_same_seed_gives_the_same_estimate() -> None:
