@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from predictors.interference.features import Table, around, is_sum, known_of
+from predictors.interference.features import Known, Table, around, is_sum, known_of
 from predictors.interference.law import Law, fit_law, own_of
 from specs.trace import FloatArray, IntArray
 
@@ -47,19 +47,41 @@ def pressed(table: Table, force: FloatArray) -> Table:
 
 
 def forces(table: Table, rows: IntArray) -> FloatArray:
-    """Return the force [A, K] of each application, 1 where ``rows`` cannot tell it.
+    """Return the force [A, K] of each application; all 1 where that tells windows left out of ``rows`` no worse."""
+    ones = np.ones((len(table.apps), len(table.pressures)))
+    if not len(told(table)) or not 2 <= len(np.unique(table.app[rows])) <= MOST_APPLICATIONS:
+        return ones
+    _, window = np.unique(table.group[rows], return_inverse=True)
+    half = np.random.default_rng(len(rows)).permutation(window.max() + 1)[window] % 2
+    errors = np.zeros(2)
+    for number in (0, 1):
+        kept, left = rows[half != number], rows[half == number]
+        if len(kept) and len(left):
+            errors += [_error(table, force, kept, left) for force in (ones, fitted_forces(table, kept))]
+    return fitted_forces(table, rows) if errors[1] < errors[0] else ones
+
+
+def _error(table: Table, force: FloatArray, kept: IntArray, left: IntArray) -> float:
+    """Return the summed error of the logarithm of the rows ``left`` by the law of those ``kept``."""
+    now = pressed(table, force)
+    known, law, _, _ = _fitted(now, kept)
+    app, node_type = table.app[left], table.node_type[left]
+    own = own_of(now, known.habits, app, table.load[left])
+    guess = law.log_ratio(app, node_type, own, now.pressure[left], table.figures[left]) + known.base[app, node_type]
+    return float(np.nansum(np.abs(guess - table.log_value[left])))
+
+
+def fitted_forces(table: Table, rows: IntArray) -> FloatArray:
+    """Return the force [A, K] of each application, 1 where ``rows`` do not hold it.
 
     Gauss and Newton's steps on log force under the smooth law, each from the law fitted to the pressures of the step
     before; a normal prior keeps forces near 1 where little is told. [ours]
     """
     force = np.ones((len(table.apps), len(table.pressures)))
-    columns = told(table)
-    seen = np.unique(table.app[rows])
-    if not len(columns) or len(seen) < 2 or len(seen) > MOST_APPLICATIONS:
-        return force
+    columns, seen = told(table), np.unique(table.app[rows])
     for _ in range(ROUNDS):
         now = pressed(table, force)
-        law, own, rest = _fitted(now, rows)
+        _, law, own, rest = _fitted(now, rows)
         design = np.hstack([_slope(now, law, own, rows, k)[:, None] * _of_each(now, rows, seen, k) for k in columns])
         noise = float(np.mean(rest**2))
         grown = np.log(force[np.ix_(seen, columns)]).T.ravel()
@@ -69,14 +91,14 @@ def forces(table: Table, rows: IntArray) -> FloatArray:
     return force
 
 
-def _fitted(table: Table, rows: IntArray) -> tuple[Law, FloatArray, FloatArray]:
-    """Return the law of ``rows``, their own pressures, and what it leaves of their logarithms."""
+def _fitted(table: Table, rows: IntArray) -> tuple[Known, Law, FloatArray, FloatArray]:
+    """Return what is known, the law of ``rows``, their own pressures, and what it leaves of their logarithms."""
     known = known_of(table, rows)
     app, node_type = table.app[rows], table.node_type[rows]
     target = table.log_value[rows] - known.base[app, node_type]
     law = fit_law(table, known, rows, target, POOLING)
     own = own_of(table, known.habits, app, table.load[rows])
-    return law, own, target - law.log_ratio(app, node_type, own, table.pressure[rows], table.figures[rows])
+    return known, law, own, target - law.log_ratio(app, node_type, own, table.pressure[rows], table.figures[rows])
 
 
 def _slope(table: Table, law: Law, own: FloatArray, rows: IntArray, k: int) -> FloatArray:
