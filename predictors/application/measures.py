@@ -63,8 +63,8 @@ def batch_figures(whole: FloatArray, batches: list[FloatArray]) -> Figures:
 def exact_figures(values_s: FloatArray, batch: npt.NDArray[np.int64], batches: int) -> Figures:
     """Figures [5, 1] of single values and the batch that each belongs to.
 
-    The mean's standard error is that of batch means; a quantile's comes from how the share of values beyond it spreads
-    over the batches, read on the quantiles themselves, which holds for short batches too (Bahadur 1966, std).
+    Standard errors are those of batch means. A quantile's is at least what the spread over batches of the share beyond
+    it says, read on the quantiles themselves (Bahadur 1966, std): of short batches their own quantiles say too little.
     """
     if len(values_s) == 0:
         return Figures(np.full((5, 1), np.nan), np.full((5, 1), np.nan))
@@ -72,7 +72,8 @@ def exact_figures(values_s: FloatArray, batch: npt.NDArray[np.int64], batches: i
     figures = batch_figures(_quantities(values_s), each)
     for row, share in enumerate(SHARES, start=1):
         beyond = values_s > figures.value_s[row, 0]
-        figures.error_s[row, 0] = _quantile_error(values_s, beyond, batch, batches, share)
+        read = _quantile_error(values_s, beyond, batch, batches, share)
+        figures.error_s[row, 0] = np.fmax(figures.error_s[row, 0], read)
     return figures
 
 
