@@ -22,12 +22,15 @@ LEAST = 0.2
 class Columns:
     """Where lines bend [K], what pressures are divided by, and the scale of each column [F].
 
-    ``usual`` [B]: shares of the neighbours' CPU by application, for rows that do not name them; empty where no row did.
+    ``cores`` is the pressure that is CPU over the node's CPUs, ``cpu`` the one that is CPU at all, −1 where there is
+    none. ``usual`` [B]: shares of the neighbours' CPU by application, for rows that do not name them; empty where no
+    row did.
     """
 
     bends: FloatArray
     sizes: IntArray
     cores: int
+    cpu: int
     usual: FloatArray
     scale: FloatArray
 
@@ -38,8 +41,9 @@ class Columns:
         alone, others = relative(self.sizes, own, figures), relative(self.sizes, pressure, figures)
         found = columns_of(self.bends, alone, others, self.cores)
         if len(self.usual):
-            named = beside if beside is not None else pressure[:, [self.cores]] * self.usual
-            found = np.hstack([found, named / figures[:, [self.sizes[self.cores]]]])
+            named = beside if beside is not None else pressure[:, [self.cpu]] * self.usual
+            size = self.sizes[self.cpu]
+            found = np.hstack([found, named if size < 0 else named / figures[:, [size]]])
         return found / self.scale
 
 
@@ -95,8 +99,9 @@ def fit_additive(table: Table, known: Known, rows: IntArray, target: FloatArray)
     alone, around = relative(sizes, own, figures), relative(sizes, others, figures)
     bends, cores = bends_of(alone + around), cores_of(table, sizes)
     beside = table.beside[rows]
-    named = beside.sum(axis=0) if cores >= 0 and beside.shape[1] and beside.any() else np.empty(0)
-    plain = Columns(bends=bends, sizes=sizes, cores=cores, usual=named / named.sum(), scale=np.ones(1))
+    cpu = table.pressures.index("cpu_cores") if "cpu_cores" in table.pressures else -1
+    named = beside.sum(axis=0) if cpu >= 0 and beside.any() else np.empty(0)
+    plain = Columns(bends=bends, sizes=sizes, cores=cores, cpu=cpu, usual=named / named.sum(), scale=np.ones(1))
     largest = plain.of(own, others, figures, beside).max(axis=0)
     columns = replace(plain, scale=np.where(largest > 0, largest, 1.0))
     weight = np.exp(-target)
