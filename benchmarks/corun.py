@@ -47,7 +47,7 @@ NOTES = (
     "predicted is the median of the repeats. A window in which others had more than 5 % of a core that the "
     "mix keeps busy is run again.",
     "Trained on the programs alone and four fifths of the mixes; programs are known by what they do alone: CPU, bytes "
-    "touched, lines beyond the private cache; neighbours on the same core by CPU and bytes, on any core by lines. "
+    "touched, lines beyond the private cache; neighbours on the same core by CPU, bytes and name, on any by lines. "
     "`ours` is the learner that mixes held out of those trained on prefer.",
     "The additive model adds, to 1, one number per neighbour, its program and whether it shares the core (ridge); the "
     "mean is that of the program over the mixes trained on. `noise`: mean distance of one repeat from the median of "
@@ -194,9 +194,18 @@ def contention(found: Measured) -> ContentionRows:
         quantity="slowdown", app=np.array(app), node_type=np.full(rows, "here"), value=found.slowdown,
         own=dict(zip(names, own.T, strict=True)),
         others=dict(zip(names, np.array(others, dtype=np.float64).T, strict=True)),
-        node_figures={"node_cores": np.ones(rows)}, node=np.zeros(rows, dtype=np.int64), window=found.mix,
-        inputs={"corun": "measured here"},
+        beside={name: _beside(found, name) for name in PROGRAMS}, node_figures={"node_cores": np.ones(rows)},
+        node=np.zeros(rows, dtype=np.int64), window=found.mix, inputs={"corun": "measured here"},
     )  # fmt: skip
+
+
+def _beside(found: Measured, neighbour: str) -> FloatArray:
+    """Return the CPU that one program has of each row's core as its neighbour, as it has alone."""
+    count = []
+    for m, j in zip(found.mix, found.member, strict=True):
+        mix = found.mixes[m]
+        count.append(sum(name == neighbour and core == mix[j][1] for k, (name, core) in enumerate(mix) if k != j))
+    return np.array(count) * found.alone[neighbour].cpu_share
 
 
 def _bytes_per_s(found: Measured, name: str) -> float:
@@ -232,7 +241,8 @@ def _preferred(rows: ContentionRows, train: IntArray) -> Learner:
     """Return the learner that windows held out of ``train`` prefer; a window is a mix."""
     kept = replace(
         rows, app=rows.app[train], node_type=rows.node_type[train], value=rows.value[train], node=rows.node[train],
-        window=rows.window[train], own={name: one[train] for name, one in rows.own.items()},
+        window=rows.window[train], beside={name: one[train] for name, one in (rows.beside or {}).items()},
+        own={name: one[train] for name, one in rows.own.items()},
         others={name: one[train] for name, one in rows.others.items()},
         node_figures={name: one[train] for name, one in rows.node_figures.items()},
     )  # fmt: skip

@@ -24,8 +24,9 @@ from benchmarks.line import Line, Result
 from planners.colocation.pods import Pods
 from planners.colocation.problem import build
 from predictors.interference import Trained, train
-from predictors.interference.features import table_of
-from predictors.interference.learners import LEARNERS, fit
+from predictors.interference.features import table_of, unnamed
+from predictors.interference.force import pressed
+from predictors.interference.learners import LEARNERS, begin, fit
 from solvers.packing import IntArray, Packing, pack, spread_least_allocated
 from solvers.packing_bound import lower_bound
 from specs.application import Affinity
@@ -109,10 +110,12 @@ def run() -> Result:
 def accuracy(world: World, known: ContentionRows, seed: int) -> dict[str, float]:
     """Return 1 − MAPE of each learner on fresh windows of the same world, and that of the law itself."""
     fresh, truth = rows(world, seed + 1000, windows=FRESH)
-    table, new = table_of(known), table_of(fresh)
+    table = unnamed(table_of(known))
+    basis = begin(table, np.arange(len(table)))
+    new = pressed(table_of(fresh), basis.force)
     found = {"ceiling": float(1 - np.abs(np.exp(truth) / fresh.value - 1).mean())}
     for learner in LEARNERS:
-        fitted = fit(table, np.arange(len(table)), learner, seed=seed)
+        fitted = fit(table, np.arange(len(table)), learner, seed=seed, basis=basis)
         ratio = fitted.log_ratio(new.app, new.node_type, new.load, new.pressure, new.figures)
         value = np.exp(ratio + fitted.known.base[new.app, new.node_type])
         found[learner] = float(1 - np.abs(value / fresh.value - 1).mean())

@@ -19,7 +19,7 @@ def application(
     cv: Annotated[float, typer.Option(help="Burstiness: coefficient of variation of the gaps (1: Poisson).")] = 1.0,
     requests: Annotated[
         int | None,
-        typer.Option(min=20, max=20_000_000, help="Requests simulated; else enough for 4 million visits."),
+        typer.Option(min=20, max=20_000_000, help="Requests simulated; else 4 to 20 million visits."),
     ] = None,
     output: Output = None,
     write: Write = None,

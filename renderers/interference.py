@@ -69,10 +69,10 @@ def _figure(figure: Figure) -> str:
 
 
 def _scores(scores: Iterable[Score]) -> Iterator[str]:
-    yield f"  {'learner':<18}{'held out':<14}{'accuracy':>9}{'R²':>8}{'P90 error':>11}{'rows':>8}"
+    yield f"  {'learner':<21}{'held out':<14}{'accuracy':>9}{'R²':>8}{'P90 error':>11}{'rows':>8}"
     for one in scores:
         r_squared = "–" if one.r_squared is None else f"{one.r_squared:.2f}"
-        yield f"  {one.learner:<18}{one.split:<14}{one.accuracy:>9.1%}{r_squared:>8}{one.p90_error:>11.1%}{one.rows:>8}"
+        yield f"  {one.learner:<21}{one.split:<14}{one.accuracy:>9.1%}{r_squared:>8}{one.p90_error:>11.1%}{one.rows:>8}"
 
 
 def _rest(found: InterferenceEstimate, width: int) -> Iterator[str]:

@@ -25,7 +25,8 @@ class ContentionRows:
     1 / (1 - PSI). ``own`` are the intensities of the container itself, ``others`` the sums over its neighbours, each
     keyed by INTENSITIES; ``load`` its own load, ``node_figures`` numbers of the node. ``node`` and ``window`` number
     machines and windows, −1 where unknown. ``signs`` are what tells the resource: `llc_mpki`, `stalled_share`,
-    `throttled_share`, `steal_share`, `cpu_pressure`; NaN where a row has none.
+    `throttled_share`, `steal_share`, `cpu_pressure`; NaN where a row has none. ``beside``: the CPU of the neighbours on
+    the same CPUs by their application, where it is not that of all other rows of the node and window.
     """
 
     quantity: SlowdownQuantity
@@ -34,6 +35,7 @@ class ContentionRows:
     value: FloatArray
     own: dict[str, FloatArray]
     others: dict[str, FloatArray]
+    beside: dict[str, FloatArray] | None = None
     load: FloatArray | None = None
     node_figures: dict[str, FloatArray] = field(default_factory=dict)
     node: IntArray

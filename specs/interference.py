@@ -10,7 +10,10 @@ from specs.base import Count, Document, Figure, NonNegative, Positive, Share, Sp
 from specs.contention import SlowdownQuantity
 from specs.plan import Evidence
 
-Learner = Literal["law and trees", "pressure law", "boosted trees", "linear", "application mean"]
+Learner = Literal[
+    "law and trees", "boosted trees", "additive law", "pressure law", "trees with additive", "linear",
+    "application mean",
+]  # fmt: skip
 Split = Literal["rows", "application", "node type"]
 Resource = Literal["last-level cache", "memory bandwidth", "CPU quota", "hypervisor steal", "CPU time", "not told"]
 Action = Literal["suppress", "cap", "move", "raise quota", "watch"]

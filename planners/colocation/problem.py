@@ -50,8 +50,7 @@ def build(pods: Sequence[Pods], pools: Sequence[CpuPool], trained: Trained, *, n
         node_cost=np.array([node_weight * pool.cpu_cores for pool in pools]),
     )  # fmt: skip
     unmeasured = tuple(one.service for one, at in zip(pods, app, strict=True) if at < 0)
-    reach = np.array([axis[-1] for axis in known.axes])
-    return Problem(packing=packing, unmeasured=unmeasured, reach=reach, notes=tuple(notes))
+    return Problem(packing=packing, unmeasured=unmeasured, reach=known.reach, notes=tuple(notes))
 
 
 def _room(pool: CpuPool) -> tuple[float, float, float]:

@@ -222,7 +222,7 @@ def notes(layout: Layout) -> Iterator[str]:
     neighbours = pressure[where[where >= 0]] - packing.emits[packing.pod_class[where >= 0]]
     beyond = float((neighbours > layout.problem.reach * (1 + 1e-9)).any(axis=1).mean()) if len(neighbours) else 0.0
     if beyond > 0:
-        yield f"{beyond:.0%} of the pods lie beyond the measured pressure, where the slowdown is taken as at its end"
+        yield f"{beyond:.0%} of the pods lie beyond the measured pressure, where the slowdown goes on as before its end"
 
 
 def _few(texts: Iterator[str], most: int) -> Iterator[str]:

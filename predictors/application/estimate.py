@@ -11,7 +11,7 @@ from predictors.application.closed_form import end_to_end_bounds, service_means
 from predictors.application.graph import FloatArray
 from predictors.application.measures import QUANTITIES, Figures
 from predictors.application.network import Network, network_of
-from predictors.application.simulation import BATCHES, OnProgress, Run, simulate
+from predictors.application.simulation import BATCHES, MOST_VISITS, OnProgress, Run, simulate
 from predictors.application.stations import Queue, Station
 from specs.application import ApplicationSpec, Quantity, ServiceProfileSpec
 from specs.application_estimate import ApplicationBound, ApplicationEstimate, EntryFound, ServiceFound, Simulated
@@ -19,6 +19,7 @@ from specs.base import Metadata
 from specs.plan import Evidence
 
 SURELY = 1.645  # standard errors: 95 %, one-sided
+WANTED_ERROR = 0.02  # of the p99 end to end, relative: above it a note says how to reach it
 FEW_ABOVE = 30  # requests beyond the 99th percentile, fewer than which a note says so
 MOST_EVIDENCE = 20
 
@@ -144,11 +145,26 @@ def _notes(network: Network, run: Run) -> Iterator[str]:
             f"{len(delays)} service{'s' if len(delays) > 1 else ''} answer as their curves say at this load; a curve"
             " measured with the calls to others in it counts those twice"
         )
+    yield from _precision(run)
     if run.requests * 0.01 < FEW_ABOVE:
         yield f"{run.requests:,} requests: fewer than {FEW_ABOVE} lie beyond the 99th percentile"
     few = int(np.count_nonzero(run.visits < 100 * FEW_ABOVE))
     if few:
         yield f"{few} services were visited fewer than {100 * FEW_ABOVE:,} times: their p99 rests on few visits"
+
+
+def _precision(run: Run) -> Iterator[str]:
+    """Say by how much the wanted precision is missed and what would reach it: errors fall with √requests."""
+    value, error = run.all_entries.of("p99")
+    reached = error / value if value > 0 and math.isfinite(error) else math.inf
+    if reached > WANTED_ERROR:
+        times = (reached / WANTED_ERROR) ** 2
+        more = (
+            f"; about --requests {int(float(f'{times * run.requests:.2g}'))} reach it" if math.isfinite(times) else ""
+        )
+        yield f"the p99 is known to ± {reached:.1%}, not to the ± {WANTED_ERROR:.0%} wanted{more}"
+    if run.cut:
+        yield f"the run was bounded at {MOST_VISITS:,} visits with its warm-up: --requests N simulates as many as asked"
 
 
 def _evidence(stations: tuple[Station, ...]) -> Iterator[Evidence]:

@@ -61,11 +61,34 @@ def batch_figures(whole: FloatArray, batches: list[FloatArray]) -> Figures:
 
 
 def exact_figures(values_s: FloatArray, batch: npt.NDArray[np.int64], batches: int) -> Figures:
-    """Figures [5, 1] of single values and the batch that each belongs to."""
+    """Figures [5, 1] of single values and the batch that each belongs to.
+
+    Standard errors are those of batch means. A quantile's is at least what the spread over batches of the share beyond
+    it says, read on the quantiles themselves (Bahadur 1966, std): of short batches their own quantiles say too little.
+    """
     if len(values_s) == 0:
         return Figures(np.full((5, 1), np.nan), np.full((5, 1), np.nan))
     each = [_quantities(values_s[batch == b]) for b in range(batches)]
-    return batch_figures(_quantities(values_s), each)
+    figures = batch_figures(_quantities(values_s), each)
+    for row, share in enumerate(SHARES, start=1):
+        beyond = values_s > figures.value_s[row, 0]
+        read = _quantile_error(values_s, beyond, batch, batches, share)
+        figures.error_s[row, 0] = np.fmax(figures.error_s[row, 0], read)
+    return figures
+
+
+def _quantile_error(
+    values_s: FloatArray, beyond: npt.NDArray[np.bool_], batch: npt.NDArray[np.int64], batches: int, share: float
+) -> float:
+    """Half the distance of the quantiles one standard error of the share below and above ``share``."""
+    count = np.bincount(batch, minlength=batches)
+    kept = count > 0
+    if kept.sum() < 2:
+        return float("nan")
+    over = np.bincount(batch, beyond, minlength=batches) - beyond.mean() * count
+    spread = float(np.sqrt((over[kept] ** 2).sum() * kept.sum() / (kept.sum() - 1.0)) / len(values_s))
+    low, high = np.quantile(values_s, [max(share - spread, 0.0), min(share + spread, 1.0)])
+    return float(high - low) / 2.0
 
 
 def _quantities(values_s: FloatArray) -> FloatArray:

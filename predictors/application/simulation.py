@@ -23,6 +23,8 @@ FEWEST_WARM_UP_BATCHES = 2
 WARM_UP_RESPONSES = 3.0  # at least so many mean response times pass before anything is measured
 VISITS = 4_000_000  # simulated, unless the number of requests is given
 FEWEST_REQUESTS, MOST_REQUESTS = 2_000, 400_000
+MOST_VISITS = 20_000_000  # with those of the warm-up and behind the last request, unless the number is given
+BEHIND_RESPONSES = 1.5  # mean responses until the last request is answered
 MOST_VISITS_PER_REQUEST = 1_000_000
 MOST_VISITS_AT_ONCE = 20_000_000  # 1.8 GB of arrays
 OnProgress = Callable[[float, float, str], None]
@@ -47,12 +49,50 @@ class Run:
     requests: int
     warm_up_requests: int
     most_in_flight: int
+    cut: bool  # the bound on the visits of a run left fewer requests than wanted, or a shorter warm-up
 
 
-def default_requests(graph: Graph) -> int:
-    """As many requests as make about four million visits, at least 2,000 and at most 400,000."""
+@dataclass(frozen=True)
+class Course:
+    """Twenty batches of ``size`` requests are measured after ``warm_up`` batches; at most ``behind`` requests follow.
+
+    ``cut``: fewer than wanted, or a shorter warm-up, because the visits of a run are bounded.
+    """
+
+    size: int
+    warm_up: int
+    behind: int | None
+    cut: bool
+
+
+def course_of(network: Network, requests: int | None = None) -> Course:
+    """Return how long to simulate: ``requests``, or as many as make about four million visits, 2,000 … 400,000.
+
+    The warm-up is a tenth as many, or three mean responses where that is longer. Where the number is not given, all
+    together make at most twenty million visits: first fewer requests are measured, then the warm-up is cut. Ours.
+    """
+    graph = network.graph
     per_request = float(graph.load_per_s.sum() / graph.rate_per_s.sum())
-    return int(np.clip(VISITS / per_request, FEWEST_REQUESTS, MOST_REQUESTS))
+    low, _ = end_to_end_bounds(graph, service_means(network))
+    in_flight = float(low.max() * graph.rate_per_s.sum())
+    wanted = requests or int(np.clip(VISITS / per_request, FEWEST_REQUESTS, MOST_REQUESTS))
+    full = _course(max(wanted, BATCHES), WARM_UP_RESPONSES * in_flight)
+    most = int(MOST_VISITS / per_request)
+    if requests is not None or (full.size * (BATCHES + full.warm_up) + BEHIND_RESPONSES * in_flight) <= most:
+        return full
+    share = BATCHES / (BATCHES + FEWEST_WARM_UP_BATCHES)
+    spare = min(most - (WARM_UP_RESPONSES + BEHIND_RESPONSES) * in_flight, share * most)
+    size = max(int(min(spare, wanted)) // BATCHES, 1)
+    fewer = _course(size * BATCHES, WARM_UP_RESPONSES * in_flight)
+    left = max(most - fewer.size * BATCHES, 0)
+    warm_up = min(fewer.warm_up, max(left // (2 * fewer.size), FEWEST_WARM_UP_BATCHES))
+    behind = max(left - fewer.size * warm_up, 0)
+    return Course(fewer.size, warm_up, behind, cut=True)
+
+
+def _course(requests: int, warm_up_requests: float) -> Course:
+    size = -(-requests // BATCHES)
+    return Course(size, max(FEWEST_WARM_UP_BATCHES, math.ceil(warm_up_requests / size)), None, cut=False)
 
 
 def simulate(
@@ -62,19 +102,17 @@ def simulate(
     seed: int = 0,
     on_progress: OnProgress = lambda done, total, what: None,
 ) -> Run:
-    """Run ``requests`` requests after some to warm up, and others behind them until all are answered.
+    """Run ``requests`` requests after some to warm up, and others behind them until all are answered (`course_of`).
 
-    The warm-up is a tenth as many, or three mean responses where that is longer. Twenty batches give the standard
-    errors (batch means, std). Events are streamed: memory grows with the visits in flight, not with the length of the
-    run. InfeasibleError where a queue does not keep up; InputError for a graph in which one request makes more than a
-    million visits. Ours.
+    Twenty batches give the standard errors (batch means, std). Events are streamed: memory grows with the visits in
+    flight, not with the length of the run. InfeasibleError where a queue does not keep up; InputError for a graph in
+    which one request makes more than a million visits. Ours.
     """
     refuse_overload(network)
     _refuse_explosion(network.graph)
-    total = max(requests or default_requests(network.graph), BATCHES)
-    size = -(-total // BATCHES)
+    course = course_of(network, requests)
+    size, unmeasured = course.size, course.warm_up
     arrivals = _Arrivals(network, seed)
-    unmeasured = _warm_up_batches(network, size)
     feed = _Feed(_world(network, size * (BATCHES + unmeasured)), seed)
     sums = _Sums(feed.world)
     for batch in range(unmeasured + BATCHES):
@@ -82,16 +120,17 @@ def simulate(
         feed.batch(sums if batch >= unmeasured else None)
         on_progress(batch + 1, unmeasured + BATCHES, "simulating requests")
     entry_of = np.concatenate(arrivals.entries)[unmeasured * size :]
+    _answer_all(feed, arrivals, course)
+    return _collected(network, feed.world, sums, entry_of, course)
+
+
+def _answer_all(feed: _Feed, arrivals: _Arrivals, course: Course) -> None:
+    """Feed requests behind the measured ones until those are answered; without more where the course is bounded."""
+    left = math.inf if course.behind is None else course.behind
     while feed.world.counts[kernel.ANSWERED] < len(feed.world.answer_s):
-        feed.take(*arrivals.next(-(-size // 4)))
-    return _collected(network, feed.world, sums, entry_of, size)
-
-
-def _warm_up_batches(network: Network, size: int) -> int:
-    """A tenth of the run, or more where responses are long against it."""
-    low, _ = end_to_end_bounds(network.graph, service_means(network))
-    needed = WARM_UP_RESPONSES * float(low.max() * network.graph.rate_per_s.sum())
-    return max(FEWEST_WARM_UP_BATCHES, math.ceil(needed / size))
+        count = int(min(-(-course.size // 4), left))
+        feed.take(*arrivals.next(count), drain=count == 0)
+        left -= count
 
 
 def refuse_overload(network: Network) -> None:
@@ -134,7 +173,7 @@ class _Arrivals:
         regular = np.isinf(self.shape)
         gaps = np.full(count, mean) if regular else self.rng.gamma(self.shape, mean / self.shape, count)
         times = self.now_s + np.cumsum(gaps)
-        self.now_s = float(times[-1])
+        self.now_s = float(times[-1]) if count else self.now_s
         entry = np.minimum(np.searchsorted(self.upto, self.rng.random(count), side="right"), len(self.upto) - 1)
         self.entries.append(entry.astype(np.int64))
         return times, self.service[entry]
@@ -170,12 +209,12 @@ class _Feed:
         self.world, self.seed, self.fed = world, seed, 0
         self.began_s = self.now_s = 0.0
 
-    def take(self, times: FloatArray, services: IntArray) -> None:
+    def take(self, times: FloatArray, services: IntArray, *, drain: bool = False) -> None:
         self.world.counts[kernel.NEXT_ARRIVAL] = 0
-        while run_kernel(self.world, times, services, self.fed, self.seed, False) == kernel.FULL:
+        while run_kernel(self.world, times, services, self.fed, self.seed, drain) == kernel.FULL:
             self.world = _grown(self.world)
         self.fed += len(times)
-        self.now_s = float(times[-1])
+        self.now_s = float(times[-1]) if len(times) else self.now_s
 
     def batch(self, sums: _Sums | None) -> None:
         """Add what the services measured since the last batch to ``sums``, or drop it, and begin a new one."""
@@ -265,9 +304,9 @@ def _drawing(stations: tuple[Station, ...]) -> tuple[IntArray, FloatArray, Float
     return kinds.astype(np.int64), first, second, np.asarray(z or [0.0]), np.asarray(logs or [0.0])
 
 
-def _collected(network: Network, w: World, sums: _Sums, entry_of: IntArray, size: int) -> Run:
-    answers = w.answer_s[-BATCHES * size :]
-    batch_of = np.arange(len(answers)) // size
+def _collected(network: Network, w: World, sums: _Sums, entry_of: IntArray, course: Course) -> Run:
+    answers = w.answer_s[-BATCHES * course.size :]
+    batch_of = np.arange(len(answers)) // course.size
     entries = range(len(network.graph.entry))
     seen = sums.visits > 0
     return Run(
@@ -282,4 +321,5 @@ def _collected(network: Network, w: World, sums: _Sums, entry_of: IntArray, size
         requests=len(answers),
         warm_up_requests=len(w.answer_s) - len(answers),
         most_in_flight=int(w.counts[kernel.PEAK]),
+        cut=course.cut,
     )

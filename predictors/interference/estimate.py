@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from predictors.interference.detection import DETECTION, alarms
-from predictors.interference.features import Table, feature_names, table_of
+from predictors.interference.features import Table, feature_names, table_of, unnamed
 from predictors.interference.learners import Fitted, fit
 from predictors.interference.scores import (
     ACCURACY_IS,
@@ -54,14 +54,14 @@ def train(
 ) -> Trained:  # fmt: skip
     """Train on ``rows`` and score what was trained; raises `InputError` for too few rows.
 
-    ``quick``: score what may be chosen alone, which is what planning needs.
+    ``quick``: score what may be chosen alone, and learn from the neighbours' sums alone, which is what planning needs.
     """
     if len(rows) < LEAST_ROWS:
         raise InputError(
             f"{', '.join(rows.inputs) or 'the rows'}: {len(rows)} rows, at least {LEAST_ROWS} are needed to learn from",
             cure="Measure more windows: `tonnage profile cpi --windows 30 …`.",
         )
-    table = table_of(rows)
+    table = unnamed(table_of(rows)) if quick else table_of(rows)
     if float(table.pressure.max(initial=0.0)) <= 0:
         raise InputError(
             f"{', '.join(rows.inputs)}: no row has a neighbour, so nothing can be learnt of interference",
@@ -74,8 +74,9 @@ def train(
     learner = chosen([one for one, _ in found])
     factor, share = interval(held[learner, "rows"])
     new = held.get((learner, "application"))
+    fitted = fit(table, np.arange(len(table)), learner, seed=seed)
     return Trained(
-        table=table, fitted=fit(table, np.arange(len(table)), learner, seed=seed), factor=factor, held=share,
+        table=fitted.table, fitted=fitted, factor=factor, held=share,
         factor_new=max(interval(new)[0], factor) if new else 2 * factor, scores=tuple(one for one, _ in found),
         cross=held["boosted trees", "rows"],
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ from specs.trace import FloatArray, IntArray
 LOW_SHARE = 0.2
 """The share of an application's rows with least pressure that tell how it runs alone. [ours]"""
 LOW_ROWS = 3
+MOST_NAMED = 30  # applications that are told apart as neighbours; each is a slope of every application
+SAME = 0.01  # how far a sum over neighbours may lie off the rows of its window, relative to the largest
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -38,6 +40,7 @@ class Table:
     figures: FloatArray
     low: BoolArray
     group: IntArray  # rows of one window lie in one group
+    beside: FloatArray  # [N, A] neighbours' CPU by application; [N, 0] where not known, or too many to tell apart
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -62,7 +65,35 @@ def table_of(rows: ContentionRows) -> Table:
         log_value=np.log(rows.value), load=load, own=_stack([rows.own[name] for name in own_names], len(rows)),
         pressure=pressure, figures=_stack([rows.node_figures[name] for name in figure_names], len(rows)),
         low=low_pressure(app, node_type, pressure), group=group,
+        beside=_beside(rows, tuple(map(str, apps)), app.astype(np.int64), group),
     )  # fmt: skip
+
+
+def unnamed(table: Table) -> Table:
+    """Return the table without the neighbours' names: what is learnt then depends on their sums alone."""
+    return replace(table, beside=np.empty((len(table), 0)))
+
+
+def around(group: IntArray, own: FloatArray) -> FloatArray:
+    """Return the sum over the other rows of each row's group."""
+    _, at = np.unique(group, return_inverse=True)
+    return np.asarray(np.maximum(np.bincount(at, own)[at] - own, 0.0))
+
+
+def is_sum(group: IntArray, own: FloatArray, others: FloatArray) -> bool:
+    """Whether ``others`` are the sums of ``own`` over the other rows of each group, so that neighbours have names."""
+    return bool(np.abs(around(group, own) - others).max(initial=0.0) <= SAME * others.max(initial=0.0))
+
+
+def _beside(rows: ContentionRows, apps: tuple[str, ...], app: IntArray, group: IntArray) -> FloatArray:
+    if len(apps) > MOST_NAMED:
+        return np.empty((len(rows), 0))
+    if rows.beside is not None:
+        return _stack([rows.beside.get(name, np.zeros(len(rows))) for name in apps], len(rows))
+    own, others = rows.own.get("cpu_cores"), rows.others.get("cpu_cores")
+    if own is None or others is None or not is_sum(group, own, others):
+        return np.empty((len(rows), 0))
+    return np.column_stack([around(group, np.where(app == a, own, 0.0)) for a in range(len(apps))])
 
 
 def _stack(columns: list[FloatArray], rows: int) -> FloatArray:

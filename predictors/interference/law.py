@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from predictors.interference.features import SIZES, Known, Table
+from predictors.interference.pooled import best_pooling, solve
 from specs.trace import FloatArray, IntArray
 
 KNOTS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.97, 1.0)
@@ -16,9 +17,6 @@ POOLING = (3.0, 30.0, 300.0)
 """How strongly an application's slopes are drawn to those of all, tried by cross-validation within what is trained on.
 
 In rows: noise over variance between applications."""
-INNER = 3  # folds
-ROUNDS, SWEEPS = 40, 4
-"""Of slopes and levels in turn, and of coordinate descent in each; both go on from where they were."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,13 @@ class Law:
     pooling: float
 
     def log_ratio(
-        self, app: IntArray, node_type: IntArray, own: FloatArray, pressure: FloatArray, figures: FloatArray
+        self, app: IntArray, node_type: IntArray, own: FloatArray, pressure: FloatArray, figures: FloatArray,
+        beside: FloatArray | None = None,
     ) -> FloatArray:  # fmt: skip
-        """Return log(value / value with least pressure) [N]; ``own`` [N, K] is what the application itself puts on."""
+        """Return log(value / value with least pressure) [N]; ``own`` [N, K] is what the application itself puts on.
+
+        Who the neighbours are (``beside``) this law does not ask.
+        """
         ramps = ramps_of(
             self.knots, relative(self.sizes, own, figures), relative(self.sizes, pressure, figures), self.cores
         )
@@ -102,8 +104,13 @@ def own_of(table: Table, habits: FloatArray, app: IntArray, load: FloatArray) ->
     return found
 
 
-def fit_law(table: Table, known: Known, rows: IntArray, target: FloatArray) -> Law:
-    """Fit ``target`` [n], log(value / base) of ``rows``, by non-negative least squares with pooling. [ours]"""
+def fit_law(
+    table: Table, known: Known, rows: IntArray, target: FloatArray, pooling: float | None = None
+) -> Law:  # fmt: skip
+    """Fit ``target`` [n], log(value / base) of ``rows``, by non-negative least squares with pooling. [ours]
+
+    ``pooling``: that of POOLING which predicts windows left out best where None.
+    """
     sizes, figures = sizes_of(table), table.figures[rows]
     own = relative(sizes, own_of(table, known.habits, table.app[rows], table.load[rows]), figures)
     others = relative(sizes, table.pressure[rows], figures)
@@ -111,53 +118,7 @@ def fit_law(table: Table, known: Known, rows: IntArray, target: FloatArray) -> L
     cores = cores_of(table, sizes)
     ramps = ramps_of(knots, own, others, cores)
     app, node_type = table.app[rows], table.node_type[rows]
-    pooling = _pooling(table, rows, ramps, target) if len(np.unique(app)) > 1 else POOLING[0]
-    slopes, level = _solve(table, app, node_type, ramps, target, pooling)
-    return Law(knots=knots, sizes=sizes, cores=cores, slopes=slopes, level=level, pooling=pooling)
-
-
-def _pooling(table: Table, rows: IntArray, ramps: FloatArray, target: FloatArray) -> float:
-    """Return the pooling with the least squared error on windows left out of what is trained on."""
-    app, node_type = table.app[rows], table.node_type[rows]
-    _, window = np.unique(table.group[rows], return_inverse=True)
-    fold = np.random.default_rng(len(rows)).permutation(window.max() + 1)[window] % INNER
-    errors = np.zeros(len(POOLING))
-    for number in range(INNER):
-        kept, left = fold != number, fold == number
-        if not kept.any() or not left.any():
-            continue
-        for i, one in enumerate(POOLING):
-            slopes, level = _solve(table, app[kept], node_type[kept], ramps[kept], target[kept], one)
-            guess = (ramps[left] * slopes[app[left]]).sum(axis=1) + level[app[left], node_type[left]]
-            errors[i] += ((guess - target[left]) ** 2).sum()
-    return POOLING[int(errors.argmin())]
-
-
-def _solve(
-    table: Table, app: IntArray, node_type: IntArray, ramps: FloatArray, target: FloatArray, pooling: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return slopes [A, F] ≥ 0 (the mean for those not seen) and levels [A, T] of least squared error and pooling."""
-    apps, types, width = len(table.apps), len(table.node_types), ramps.shape[1]
-    seen, pair = np.unique(app), app * types + node_type
-    count = np.bincount(pair, minlength=apps * types)
-    gram = np.stack([ramps[app == a].T @ ramps[app == a] for a in seen]) + pooling * np.eye(width)
-    slopes, common, level = np.zeros((len(seen), width)), np.zeros(width), np.zeros((apps, types))
-    at = np.searchsorted(seen, app)
-    for _ in range(ROUNDS):
-        left = ramps * (target - level[app, node_type])[:, None]
-        right = np.stack([np.bincount(at, left[:, f], len(seen)) for f in range(width)], axis=1)
-        _descend(gram, right + pooling * common, slopes)
-        common = slopes.mean(axis=0)
-        rest = np.bincount(pair, target - (ramps * slopes[at]).sum(axis=1), apps * types)
-        level = (rest / (count + 1.0)).reshape(apps, types)
-    every = np.tile(common, (apps, 1))
-    every[seen] = slopes
-    return every, level
-
-
-def _descend(gram: FloatArray, right: FloatArray, x: FloatArray) -> None:
-    """Lower x'Gx / 2 − r'x over x ≥ 0 by coordinate descent, for all applications at once, in place. [std]"""
-    for _ in range(SWEEPS):
-        for f in range(x.shape[1]):
-            step = (right[:, f] - (gram[:, f] * x).sum(axis=1)) / gram[:, f, f]
-            x[:, f] = np.maximum(x[:, f] + step, 0.0)
+    unit = np.ones(len(rows))
+    chosen = pooling if pooling is not None else best_pooling(table, rows, ramps, unit, target, POOLING)
+    slopes, level = solve(table, app, node_type, ramps, unit, target, chosen)
+    return Law(knots=knots, sizes=sizes, cores=cores, slopes=slopes, level=level, pooling=chosen)

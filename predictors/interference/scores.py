@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from predictors.interference.features import Table, feature_names, matrix
-from predictors.interference.learners import CANDIDATES, LEARNERS, Fitted, fit
+from predictors.interference.learners import (
+    CANDIDATES,
+    LEARNERS,
+    TOGETHER,
+    Basis,
+    Fitted,
+    begin,
+    fit,
+    together,
+)
 from specs.interference import Importance, Learner, Score, Split
 from specs.trace import FloatArray, IntArray
 
@@ -68,12 +77,13 @@ def _fold(table: Table, split: Split, train: IntArray, held: IntArray) -> Fold:
     return Fold(train, np.empty(0, dtype=np.int64), held[known])
 
 
-def held_out(table: Table, split: Split, learner: Learner, *, seed: int) -> Held | None:
-    """Train on each fold and predict what it holds out; None where the split is not possible."""
-    folds = [fold for fold in folds_of(table, split, seed) if len(fold.test) and len(fold.train)]
-    if not folds:
-        return None
-    fitted = [fit(table, fold.train, learner, seed=seed, calibration=fold.calibration) for fold in folds]
+def held_out(
+    table: Table, folds: Sequence[Fold], bases: Sequence[Basis], learner: Learner, *, seed: int
+) -> Held:  # fmt: skip
+    """Train on each fold, of which there is one at least, and predict what it holds out."""
+    fitted = [
+        fit(table, fold.train, learner, seed=seed, basis=one) for fold, one in zip(folds, bases, strict=True)
+    ]  # fmt: skip
     errors = [one.log_value(fold.test) - table.log_value[fold.test] for one, fold in zip(fitted, folds, strict=True)]
     return Held(
         np.concatenate([fold.test for fold in folds]),
@@ -82,6 +92,13 @@ def held_out(table: Table, split: Split, learner: Learner, *, seed: int) -> Held
         tuple(fitted),
         tuple(folds),
     )
+
+
+def _held_together(parts: Sequence[Held]) -> Held:
+    """Return the mean of what its parts predicted of the same rows."""
+    first = parts[0]
+    fitted = tuple(together(each) for each in zip(*(one.fitted for one in parts), strict=True))
+    return replace(first, error=np.mean([one.error for one in parts], axis=0), fitted=fitted)
 
 
 def score(table: Table, held: Held, learner: Learner, split: Split) -> Score:
@@ -105,14 +122,21 @@ def scores(table: Table, *, seed: int, quick: bool, on_progress: OnProgress) -> 
     learners, done = CANDIDATES if quick else LEARNERS, 0
     by_rows: list[Score] = []
     for split in splits:
+        folds = [fold for fold in folds_of(table, split, seed) if len(fold.test) and len(fold.train)]
+        if not folds:
+            continue
+        bases = [begin(table, fold.train, fold.calibration) for fold in folds]
+        found: dict[Learner, Held] = {}
         for learner in learners:
             on_progress(done, len(splits) * len(LEARNERS), f"{learner}, {split} held out")
             done += 1
-            held = held_out(table, split, learner, seed=seed)
-            if held is not None:
-                found = score(table, held, learner, split)
-                by_rows += [found] if split == "rows" else []
-                yield found, held
+            if learner == "trees with additive" and found.keys() >= set(TOGETHER):
+                found[learner] = _held_together([found[one] for one in TOGETHER])
+            else:
+                found[learner] = held_out(table, folds, bases, learner, seed=seed)
+            scored = score(table, found[learner], learner, split)
+            by_rows += [scored] if split == "rows" else []
+            yield scored, found[learner]
         if quick and by_rows:
             learners = (chosen(by_rows),)
 
@@ -153,8 +177,8 @@ def importance(table: Table, held: Held, *, seed: int) -> list[Importance]:
     for fitted, fold in zip(held.fitted, held.folds, strict=True):
         rows = fold.test
         features = matrix(
-            table, fitted.known, table.app[rows], table.node_type[rows], table.load[rows], table.pressure[rows],
-            table.figures[rows], seen=fitted.seen,
+            table, fitted.known, table.app[rows], table.node_type[rows], table.load[rows],
+            fitted.table.pressure[rows], table.figures[rows], seen=fitted.seen,
         )  # fmt: skip
         truth = table.log_value[rows] - fitted.known.base[table.app[rows], table.node_type[rows]]
         plain = _mape(fitted.model.predict(features) - truth)

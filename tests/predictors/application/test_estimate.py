@@ -75,3 +75,17 @@ def test_what_it_rests_on_is_said_once_per_source() -> None:
 def test_replicas_of_an_unknown_service_are_refused() -> None:
     with pytest.raises(InputError, match="replicas of bb: no such service"):
         estimate(replicas={"bb": 2})
+
+
+def test_a_precision_that_was_not_reached_is_said_with_what_would_reach_it() -> None:
+    few = estimate_application(Metadata(name="test"), SPEC, PROFILES, requests=400)
+    said = next(note for note in few.notes if "± 2% wanted" in note)
+    assert int(said.rpartition("--requests ")[2].split()[0]) > 400
+    assert not any("wanted" in note for note in estimate().notes)
+
+
+def test_a_run_that_was_bounded_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("predictors.application.simulation.MOST_VISITS", 20_000)
+    bounded = estimate_application(Metadata(name="test"), SPEC, PROFILES)
+    assert bounded.simulation["visits"] <= 20_000
+    assert any("bounded" in note for note in bounded.notes)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from predictors.application import Network, Run, network_of, simulate
 from predictors.application.closed_form import end_to_end_bounds, service_means
 from predictors.application.measures import QUANTITIES
-from predictors.application.simulation import default_requests
+from predictors.application.simulation import BATCHES, MOST_VISITS, course_of
 from solvers.queues import fork_join_two_mean, mmc_response_tail, mmc_wait_mean
 from specs.application import ApplicationSpec, Call, Entry, Quantity, Service
 from specs.errors import InfeasibleError, InputError
@@ -232,8 +232,32 @@ def test_every_entry_has_its_own_figures() -> None:
 def test_the_default_length_follows_the_visits_of_a_request() -> None:
     calls = (Call(caller="a", callee="b", calls_per_request=99.0),)
     one = network(service("a", 1e-6, 100), service("b", 1e-6, 100), calls=calls)
-    assert default_requests(one.graph) == 40_000
-    assert default_requests(network(service("a")).graph) == 400_000
+    assert course_of(one).size * BATCHES == 40_000
+    assert course_of(network(service("a"))).size * BATCHES == 400_000
+
+
+@pytest.mark.parametrize("rate_per_s", [1.0, 1_000.0, 100_000.0])
+def test_a_run_is_bounded_in_visits_whatever_the_load_and_measures_what_is_asked_for(rate_per_s: float) -> None:
+    calls = (Call(caller="a", callee="b", calls_per_request=9_999.0),)
+    one = network(service("a", 1e-3, 200_000), service("b", 1e-5, 20_000), calls=calls, rate_per_s=rate_per_s)
+    course = course_of(one)
+    assert course.cut
+    assert course.behind is not None
+    assert (course.size * (BATCHES + course.warm_up) + course.behind) * 10_000 <= MOST_VISITS
+    assert course.size >= 1
+    asked = course_of(one, 5_000)
+    assert (asked.size * BATCHES, asked.behind, asked.cut) == (5_000, None, False)
+
+
+def test_a_bounded_run_answers_every_request_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("predictors.application.simulation.MOST_VISITS", 40_000)
+    calls = (Call(caller="a", callee="b", calls_per_request=99.0),)
+    run = simulate(network(service("a", 1e-3, 20), service("b", 1e-2, 20), calls=calls, rate_per_s=10.0))
+    assert run.cut
+    assert np.isfinite(run.answer_s).all()
+    assert run.requests >= BATCHES
+    assert run.visits.sum() <= 40_000
+    near(run, "mean", 0.991, errors=4.0)
 
 
 @pytest.mark.slow
