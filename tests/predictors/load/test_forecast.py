@@ -75,9 +75,9 @@ def test_levels_are_in_order_and_quantiles_reach_the_horizon() -> None:
     assert {one.method for one in found.spec.scores} >= {"calibrated blend", "seasonal quantile", "blend"}
 
 
-def test_a_short_series_keeps_the_seasonal_quantile_a_day_ahead_and_says_so() -> None:
+def test_a_short_series_leans_on_the_seasonal_quantile_a_day_ahead_and_says_so() -> None:
     found = forecast(series(daily(8)), horizon_s=24 * 3600.0)
-    assert "nothing has proved better" in found.spec.reason
+    assert "24 h ahead it still counts 75%, for want of trials" in found.spec.reason
     assert any("backtested" in note for note in found.spec.notes)
 
 
