@@ -95,14 +95,14 @@ def _fill(
                 out[t, j] = point[t] + units[t] * held[rank]
 
 
-def bounded(actual: FloatArray, forecasts: FloatArray, lead: int) -> FloatArray:
-    """Return ``forecasts`` [n, k], none higher than the highest value known ``lead`` places before by BEYOND its range.
+def bound(actual: FloatArray, forecasts: FloatArray, lead: int) -> None:
+    """Lower ``forecasts`` [methods, n, levels], in place, to the highest value known ``lead`` places before and BEYOND.
 
     ``actual`` without NaN, at least n − lead long. A residual that is scaled anew has no bound of its own (ours).
     """
     highest, lowest = np.maximum.accumulate(actual), np.minimum.accumulate(actual)
-    most = np.concatenate([np.full(lead, np.inf), highest + BEYOND * (highest - lowest)])[: len(forecasts)]
-    return np.asarray(np.minimum(forecasts, most[:, None]))
+    most = np.concatenate([np.full(lead, np.inf), highest + BEYOND * (highest - lowest)])
+    np.minimum(forecasts, most[: forecasts.shape[1], None], out=forecasts)
 
 
 def tracked(

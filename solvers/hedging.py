@@ -14,20 +14,20 @@ DECAY = 0.999
 """Old losses count less: by half after 700 places (ours)."""
 
 
-def hedged(actual: FloatArray, forecasts: FloatArray, lead: int, quantile: float) -> FloatArray:
+def hedged(actual: FloatArray, forecasts: FloatArray, lead: int, quantile: float, *, first: float = 0.5) -> FloatArray:
     """Return the mean [n] of quantile ``forecasts`` [k, n], weighted by prior · exp(η · gain / √(lead · Σ gain²)).
 
     The gain of a forecast is the pinball loss of the first one less its own, summed; known ``lead`` places late. Its
     squares bound how far luck may go, so a rare great gain or loss weighs little (second-order weights: Gaillard,
     Stoltz and van Erven 2014, std); gains hang together over ``lead`` places, so squares count that often (ours). The
-    first forecast has half of the prior, the others share the rest (ours). A forecast that is NaN has no weight at
-    that place.
+    ``first`` forecast has that much of the prior, the others share the rest (ours). A forecast that is NaN has no
+    weight at that place.
     """
     known = np.full(forecasts.shape[1], np.nan)
     known[: len(actual)] = actual
     out = np.full(forecasts.shape[1], np.nan)
-    prior = np.full(len(forecasts), 0.5 / max(len(forecasts) - 1, 1))
-    prior[0] = 0.5
+    prior = np.full(len(forecasts), (1.0 - first) / max(len(forecasts) - 1, 1))
+    prior[0] = first
     gained, squares, proof = (np.zeros(len(prior)) for _ in range(3))
     _hedge(known, forecasts, lead, quantile, ETA, DECAY, prior, gained, squares, proof, out)
     return out
