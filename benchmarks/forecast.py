@@ -34,15 +34,27 @@ AT = int(np.argmin(np.abs(LEVELS - 0.95)))
 NOTES = (
     "The forecast at each place rests on values up to the lead before it alone; the first seven days of a series are"
     " not scored. The seasonal quantile is that of the same time of day and its two neighbours over fourteen days.",
-    "Most series of 8 to 12 days can be scored on two to four days; at 24 h ahead the seasonal quantile stays there,"
-    " because nothing has seven trials to prove itself on. Their coverage is the seasonal quantile's, and lowers"
-    " the pooled figure; long series are pooled beside it.",
+    "Most series of 8 to 12 days can be scored on two to four days; at 24 h ahead that is two to four trials, and the"
+    " seasonal quantile still counts two thirds and more. Their coverage stays low and lowers the pooled figure; long"
+    " series are pooled beside it.",
     "`over` is what is allocated above the load, over the mean load; `matched` is that of the seasonal quantile with a"
     " constant factor that gives it the same coverage on the same places (chosen with the outcome known).",
     "Two weeks of minutes are drawn (Poisson around a daily wave); 10,000 such series take 10,000 times as long, over"
     " the processes of `--jobs`.",
-    "The window and the rate of the level were chosen with these series in view, out of two or three values each; how"
-    " fast weights fall, on drawn series.",
+    "How the settings were chosen: the form of the weights, their factor, the prior half and the square of the trials"
+    " on 48 drawn series of 12 kinds (waves, weekends, bursts, shifts, walks, phases; 10 and 40 days), these series in"
+    " view beside them; the rate is the published one, over the root of the lead; the window, the bound of half a"
+    " range and the fifth of the unmoved level by these series, out of two to four round values each, between which"
+    " the drawn series hardly tell.",
+    "How firm that is, each setting doubled and halved with all others kept: at 1 h every bar but the worst series"
+    " (1.19 with weights half as eager) holds each time. At 24 h the loss stays within 0.93–0.96; the fade, the rate"
+    " and the ceiling of the level hold both ways. Weights twice as eager or a prior of three quarters cover 93.9–94.1"
+    " % and ten of thirteen long series within their band, twice the trials 93.4 %; weights half as eager, a prior of"
+    " a quarter, a bound of a whole range or a tenth for the unmoved level take one series to 1.17–1.20, half the"
+    " trials to 1.79, trials not squared to 1.29. Pooled coverage at 24 h with any one series left out is 94.1–94.8 %.",
+    "On 108 other drawn series of those kinds (10, 30 and 60 days, without boosted trees; synthetic), 24 h ahead:"
+    " loss 0.94, worst 1.56 (a load that jumps fourfold and back), pooled 94.9 %, 54 of the 72 of 30 and 60 days in"
+    " 93–97 %.",
 )
 
 

@@ -13,6 +13,8 @@ FloatArray = npt.NDArray[np.float64]
 Scale = Literal["same", "recent", "relative"]
 MOST_HELD = 2016
 """Residuals that a window keeps, evenly thinned where it spans more places: enough for the 99.5th percentile (ours)."""
+BEYOND = 0.5
+"""A quantile may exceed what was ever seen by half of the range seen (ours)."""
 FLOOR = 0.05
 """A forecast below so much of the mean forecast counts as that much where residuals are relative to it (ours)."""
 
@@ -91,6 +93,16 @@ def _fill(
             for j in range(len(levels)):
                 rank = min(count - 1, int(np.ceil((count + 1) * levels[j])) - 1)
                 out[t, j] = point[t] + units[t] * held[rank]
+
+
+def bound(actual: FloatArray, forecasts: FloatArray, lead: int) -> None:
+    """Lower ``forecasts`` [methods, n, levels], in place, to the highest value known ``lead`` places before and BEYOND.
+
+    ``actual`` without NaN, at least n − lead long. A residual that is scaled anew has no bound of its own (ours).
+    """
+    highest, lowest = np.maximum.accumulate(actual), np.minimum.accumulate(actual)
+    most = np.concatenate([np.full(lead, np.inf), highest + BEYOND * (highest - lowest)])
+    np.minimum(forecasts, most[: forecasts.shape[1], None], out=forecasts)
 
 
 def tracked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from predictors.load.candidates import points
 from predictors.load.seasons import Seasons
-from solvers.conformal import Scale, residual_quantiles, tracked
+from solvers.conformal import Scale, bound, residual_quantiles, tracked
 from solvers.hedging import gated, hedged
 from solvers.seasonal import pinball, seasonal_quantiles
 
@@ -24,9 +25,13 @@ LEAST_RESIDUALS = 96
 SPREAD = 1
 """Places beside the same time of day that the seasonal quantile counts as well."""
 WARM_UP_SEASONS = 7
-"""Seasons before which nothing is scored and no calibration moves; and trials before the baseline is left."""
-RATE = 0.001
-"""How fast the level moves."""
+"""Seasons before which nothing is scored."""
+ENOUGH_TRIALS = 14
+"""Trials from which on the joined methods stand without the baseline, and the calibrated ones without those."""
+RATE = 0.005
+"""How fast the level moves one place ahead (Gibbs and Candès 2021); over √lead where misses are known late (std)."""
+UNMOVED = 0.2
+"""What the forecast at the unmoved level counts beside it before losses speak."""
 HIGHEST = 0.99
 """The highest level that calibration may take: beyond it quantiles of two weeks are single values."""
 More = Mapping[str, Callable[[FloatArray, int, Seasons], FloatArray]]
@@ -52,7 +57,7 @@ def backtest(values: FloatArray, lead: int, found: Seasons, *, target: float, mo
     """Forecast ``values`` [n] (gaps filled) ``lead`` places ahead at every place, each from what was known then.
 
     ``target``: the level of LEVELS whose coverage is calibrated. [ours, of standard parts: split conformal
-    prediction, exponential weights, adaptive conformal inference]
+    prediction, second-order weights, adaptive conformal inference]
     """
     methods = {BASELINE: baseline(values, lead, found)}
     for name, point in points(values, lead, found.day, found.week):
@@ -64,17 +69,19 @@ def backtest(values: FloatArray, lead: int, found: Seasons, *, target: float, mo
     for name, method in (more or {}).items():
         methods[name] = method(values, lead, found)
     stacked = np.stack(list(methods.values()))
+    bound(values, stacked, lead)
+    methods = dict(zip(methods, stacked, strict=True))
     joined = [hedged(values, np.ascontiguousarray(stacked[:, :, j]), lead, q) for j, q in enumerate(LEVELS)]
     blend = np.maximum.accumulate(np.stack(joined, axis=1), axis=1)
     proved = [
-        gated(values, methods[BASELINE][:, j], blend[:, j], lead, least=WARM_UP_SEASONS) for j in range(len(LEVELS))
+        gated(values, methods[BASELINE][:, j], blend[:, j], lead, enough=ENOUGH_TRIALS) for j in range(len(LEVELS))
     ]
     safe = np.maximum.accumulate(np.stack([one for one, _ in proved], axis=1), axis=1)
-    start = WARM_UP_SEASONS * (found.day or max(len(values) // 20, 1))
+    season = found.day or max(len(values) // 20, 1)
     at = int(np.argmin(np.abs(LEVELS - target)))
     return Lead(
-        lead=lead, start=start, given=_calibrated(values, safe, lead, start, target), share=proved[at][1],
-        methods=methods | {BLEND: blend},
+        lead=lead, start=WARM_UP_SEASONS * season, share=proved[at][1], methods=methods | {BLEND: blend},
+        given=_calibrated(values, safe, lead, target),
     )  # fmt: skip
 
 
@@ -92,12 +99,18 @@ def baseline(values: FloatArray, lead: int, found: Seasons) -> FloatArray:
     return seasonal_quantiles(longer, found.day, LEVELS, seasons=WINDOW_DAYS, spread=SPREAD, lead=lead)
 
 
-def _calibrated(values: FloatArray, safe: FloatArray, lead: int, start: int, target: float) -> FloatArray:
-    """Move the target's level until it covers; the other levels as they are, kept in order around it."""
+def _calibrated(values: FloatArray, safe: FloatArray, lead: int, target: float) -> FloatArray:
+    """Move the target's level until it covers, as far as that does not lose; the others stay, in order around it.
+
+    Moved and unmoved level are joined by their losses (`hedged`), so that one that rose after a burst counts less.
+    """
     given = safe.copy()
     at = int(np.argmin(np.abs(LEVELS - target)))
     if abs(LEVELS[at] - target) < 1e-9 and target < HIGHEST:
-        given[:, at], _ = tracked(values, safe, LEVELS, lead, target, rate=RATE, start=start, highest=HIGHEST)
+        rate = RATE / math.sqrt(lead)
+        moved, _ = tracked(values, safe, LEVELS, lead, target, rate=rate, start=0, highest=HIGHEST)
+        joined = hedged(values, np.stack([safe[:, at], moved]), lead, target, first=UNMOVED)
+        given[:, at], _ = gated(values, safe[:, at], joined, lead, enough=ENOUGH_TRIALS)
     below, above = given[:, : at + 1], given[:, at:]
     given[:, : at + 1] = np.minimum(below, given[:, at : at + 1])
     given[:, at:] = np.maximum(above, given[:, at : at + 1])

@@ -163,7 +163,11 @@ def _reason(leads: list[Lead], scores: list[MethodScore]) -> str:
                    (scores[0], scores[-1]))  # fmt: skip
     ends = [(first, leads[0].share)] + ([(last, leads[-1].share)] if last.lead_s != first.lead_s else [])
     parts = [f"{one.relative:.2f} × the seasonal quantile's loss {_ahead(one.lead_s)} ahead" for one, _ in ends]
-    weak = [f"{_ahead(one.lead_s)} ahead nothing has proved better, so it stays" for one, share in ends if share <= 0]
+    weak = [
+        f"{_ahead(one.lead_s)} ahead it still counts {1.0 - share:.0%}, for want of trials"
+        for one, share in ends
+        if share < 1.0
+    ]
     return "; ".join([", ".join(parts), *weak])
 
 

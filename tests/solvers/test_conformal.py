@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solvers.conformal import MOST_HELD, Scale, residual_quantiles, tracked
+from solvers.conformal import BEYOND, MOST_HELD, Scale, bound, residual_quantiles, tracked
 
 LEVELS = np.array([0.5, 0.9, 0.95, 0.99])
 
@@ -84,3 +84,11 @@ def test_a_level_moves_until_it_covers_a_series_that_is_worse_than_its_quantiles
     assert still < 0.91
     assert float((actual[2000:] <= said[2000:20_000]).mean()) == pytest.approx(0.95, abs=0.01)
     assert level > 0.96
+
+
+def test_no_quantile_goes_far_beyond_what_was_known() -> None:
+    actual = np.array([2.0, 4.0, 3.0, 12.0, 5.0])
+    said = np.full((1, 7, 2), [1.0, 99.0])
+    bound(actual, said, 2)
+    assert said[0, :, 0] == pytest.approx(np.ones(7))
+    assert said[0, 2:, 1] == pytest.approx([2.0, 4.0 + BEYOND * 2.0, 4.0 + BEYOND * 2.0, *[12.0 + BEYOND * 10.0] * 2])

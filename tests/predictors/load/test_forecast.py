@@ -66,6 +66,18 @@ def test_a_wave_is_covered_and_the_baseline_beaten(lead: int, most: float) -> No
     assert given.pinball <= most * base.pinball
 
 
+def test_a_burst_is_not_paid_for_a_fortnight_long() -> None:
+    """Residuals of the burst stay in every window for fourteen days; weights and the moved level must not follow."""
+    values = daily(40)
+    values[12 * DAY : 12 * DAY + 6] *= 30.0
+    said = backtest(values, DAY, seasons(values, STEP_S), target=0.95)
+    after = 13 * DAY + 6
+    given, base = (score(values, one[:, 3], 0.95, after) for one in (said.given, said.methods[BASELINE]))
+    assert given is not None
+    assert base is not None
+    assert given.pinball <= 1.25 * base.pinball  # the seasonal quantile pays at these six places of the day alone
+
+
 def test_levels_are_in_order_and_quantiles_reach_the_horizon() -> None:
     found = forecast(series(daily(21)), horizon_s=24 * 3600.0)
     assert len(found.spec.points) == DAY
@@ -75,9 +87,9 @@ def test_levels_are_in_order_and_quantiles_reach_the_horizon() -> None:
     assert {one.method for one in found.spec.scores} >= {"calibrated blend", "seasonal quantile", "blend"}
 
 
-def test_a_short_series_keeps_the_seasonal_quantile_a_day_ahead_and_says_so() -> None:
+def test_a_short_series_leans_on_the_seasonal_quantile_a_day_ahead_and_says_so() -> None:
     found = forecast(series(daily(8)), horizon_s=24 * 3600.0)
-    assert "nothing has proved better" in found.spec.reason
+    assert "24 h ahead it still counts 75%, for want of trials" in found.spec.reason
     assert any("backtested" in note for note in found.spec.notes)
 
 
