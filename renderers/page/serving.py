@@ -52,7 +52,11 @@ def _interval(percentiles: Percentiles, level: str) -> str:
 
 def _slo(plan: ServingPlan, name: str) -> str:
     held = [one for one in (plan.why.slo if plan.why else ()) if one.name.startswith(name)]
-    return "; ".join(f"{one.name.partition('.')[2] or 'at least'} {number(one.bound)}" for one in held)
+    return "; ".join(_bound(one.name.partition(".")[2], one.bound) for one in held)
+
+
+def _bound(level: str, value: float) -> str:
+    return f"{level} ≤ {number(value)} s" if level else f"≥ {number(value)}"
 
 
 def _headroom(plan: ServingPlan) -> str:
