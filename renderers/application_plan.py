@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 from renderers.plain import LABEL, WIDEST, columns, refused, title, wrapped
 from specs.application_plan import ApplicationPlan, ServicePlanned
+from specs.deployment import DeploymentInPlan, Roles
+from specs.plan import Percentiles
 
-MOST_ROWS, MOST_NODES = 40, 20
+MOST_ROWS, MOST_NODES, MOST_NOTES = 40, 20, 7
+BASIS = "90 %: step times and KV at the ends of theirs, and sampling"
 
 
 def application_table(plan: ApplicationPlan, width: int | None = None) -> str:
@@ -25,7 +28,7 @@ def _decided(plan: ApplicationPlan, width: int) -> Iterator[str]:
     yield ""
     yield from _entries(plan, width)
     yield ""
-    for label, text in [*_places(plan), *_caches(plan), *_gpus(plan), *_limits(plan), *_reasons(plan)]:
+    for label, text in [*_scaled(plan), *_places(plan), *_caches(plan), *_gpus(plan), *_limits(plan), *_reasons(plan)]:
         if text:
             yield from wrapped(f"  {label:{LABEL}}", text, width)
 
@@ -84,6 +87,15 @@ def _entries(plan: ApplicationPlan, width: int) -> Iterator[str]:
         yield text + (f"   {interval:<21}{seconds(one.network_s)}" if whole else "")
 
 
+def _scaled(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
+    assert plan.decision is not None
+    ranged = [(one.service, one.scaling) for one in plan.decision.services if one.scaling]
+    if ranged:
+        low = ranged[0][1].least_rate_per_s
+        said = ", ".join(f"{name} {one.least}–{one.most} at {one.cpu_utilisation:.0%}" for name, one in ranged)
+        yield "scales", f"replicas at CPU use of the request, down to {low:,.4g} requests/s: {said}"
+
+
 def _places(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
     assert plan.decision is not None
     for node in plan.decision.nodes[:MOST_NODES]:
@@ -118,7 +130,28 @@ def _gpus(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
     assert plan.decision is not None
     for one in plan.decision.gpus:
         price = "" if one.usd_per_hour is None else f", {one.usd_per_hour:.4g} USD/h"
-        yield "gpus", f"{one.service}: {_count(one.gpus, 'GPU')}{price}, {one.outcome} for {one.workload}"
+        engines = " + ".join(_engine(each) for each in one.deployments)
+        yield "gpus", f"{one.service}: {_count(one.gpus, 'GPU')}{price}: {engines}, {one.outcome} for {one.workload}"
+        yield "", f"answers in {_stated(one.e2e_s)}; first token in {_stated(one.ttft_s)}"
+        beyond = "" if one.headroom is None else f"; its own SLO holds up to {one.headroom:.3g} ×"
+        yield "", f"for {one.rate_per_s:.3g} requests/s{beyond}; intervals {BASIS}"
+
+
+def _engine(one: DeploymentInPlan) -> str:
+    roles = one.roles
+    copies = roles.prefill.replicas + roles.decode.replicas if isinstance(roles, Roles) else one.replicas
+    return f"{copies} × {one.model} on {one.pool or one.device}, tp {one.parallel.tp}"
+
+
+def _stated(found: Percentiles) -> str:
+    """The median and the highest percentile with its interval."""
+    given = {name: one for name in ("p50", "p90", "p95", "p99") if (one := getattr(found, name)) is not None}
+    if not given:
+        return "–"
+    last = list(given)[-1]
+    ends = f" ({seconds(given[last].low)} – {seconds(given[last].high)})"
+    middle = f"p50 {seconds(given['p50'].value)}, " if "p50" in given and last != "p50" else ""
+    return f"{middle}{last} {seconds(given[last].value)}{ends}"
 
 
 def _limits(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
@@ -142,20 +175,30 @@ def _reasons(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
     at = f", highest at {why.load.at}" if why.load.at else ""
     yield "load", f"{why.load.rate_per_s:,.4g} requests/s: {why.load.basis}{at}"
     yield "why", plan.status.reason
-    least = "" if why.least_usd_per_hour is None else f"; no nodes below {why.least_usd_per_hour:.3g} USD/h hold them"
     yield (
         "placement",
         f"{why.placement}: {why.network_in_flight:.3g} calls on the network at a time, {why.interference_cores:.3g}"
-        f" cores lost to neighbours{least}",
+        " cores lost to neighbours",
     )
+    yield "bound", _bound(plan)
+    yield "proven", "; ".join(why.proven)
+    yield "not proven", "; ".join(why.unproven)
     for one in why.compared:
         price = "" if one.usd_per_hour is None else f"{one.usd_per_hour:.4g} USD/h, "
         tight = "" if one.latency_over_bound is None else f", {one.latency_over_bound:.0%} of the tightest bound"
         yield "compared", one.way + ": " + (one.fails or f"{price}{one.nodes} nodes, {one.replicas} replicas{tight}")
-    for note in why.notes[:6]:
+    for note in why.notes[:MOST_NOTES]:
         yield "note", note
     measured = sum(one.basis == "measured" for one in plan.evidence)
     yield "evidence", f"{measured} of {len(plan.evidence)} sources measured, the others assumed or published"
+
+
+def _bound(plan: ApplicationPlan) -> str:
+    why = plan.why
+    if why is None or why.bound_usd_per_hour is None or why.gap is None:
+        return ""
+    above = ", which these cost" if why.gap < 1e-9 else f"; these cost {why.gap:.0%} more"
+    return f"no plan's nodes cost less than {why.bound_usd_per_hour:.4g} USD/h{above}"
 
 
 def explain(plan: ApplicationPlan, *, plot: bool = False) -> str:
@@ -196,7 +239,16 @@ def _sentences(plan: ApplicationPlan) -> Iterator[str]:
         f"As the load rises this gives way first, at {expected.fails_first.rate_per_s:,.5g} requests per second: "
         f"{expected.fails_first.what}."
     )
+    for gpu in decision.gpus:
+        yield (
+            f"{gpu.service} is served by {_count(gpu.gpus, 'GPU')}: {gpu.reason}. Whole answers take "
+            f"{_stated(gpu.e2e_s)}, the first token {_stated(gpu.ttft_s)}; the upper ends are planned with."
+        )
     yield plan.status.reason[0].upper() + plan.status.reason[1:] + "."
+    if why.proven:
+        yield f"Proven: {'; '.join(why.proven)}."
+    if why.unproven:
+        yield f"Not proven: {'; '.join(why.unproven)}."
     yield from (note[0].upper() + note[1:] + "." for note in why.notes)
 
 

@@ -32,6 +32,8 @@ def planned_load(rate_per_s: float, asked: LoadAsked, inputs: dict[str, str], on
     if asked.series is None:
         basis = "the document's rates" + (f" times {asked.scale:g}" if asked.scale != 1.0 else "")
         return LoadPlanned(rate_per_s=rate_per_s * asked.scale, scale=asked.scale, basis=basis)
+    from threadpoolctl import threadpool_limits
+
     from predictors.load.backtest import LEVELS
     from predictors.load.many import Wanted, forecast_all, known_methods
     from profilers.importers.load_series import read_series
@@ -45,7 +47,10 @@ def planned_load(rate_per_s: float, asked: LoadAsked, inputs: dict[str, str], on
         horizon_s=asked.horizon_s, level=asked.confidence, methods=known_methods(["boosted"]), seed=asked.seed,
         inputs={asked.series.name: digest},
     )  # fmt: skip
-    forecast = forecast_all(found, wanted, on_progress=on_progress)
+    with threadpool_limits(
+        limits=1, user_api="openmp"
+    ):  # on busy cores its threads cost more in waiting than they save
+        forecast = forecast_all(found, wanted, on_progress=on_progress)
     if not isinstance(forecast, LoadForecast):
         cure = "Give the one series of requests per second that enter the application."
         raise InputError(f"{asked.series}: holds {len(found)} series", cure=cure)
@@ -66,4 +71,5 @@ def _of(forecast: LoadForecast, asked: LoadAsked, rate_per_s: float) -> LoadPlan
         rate_per_s=wanted, scale=wanted / rate_per_s, level=level, at=high.time,
         basis=f"highest {level} of the forecast of {forecast.metadata.name} over {hours:g} h{times}",
         mean_per_s=sum(middle) * asked.scale / len(middle) if middle else None,
+        lowest_per_s=min(one.quantiles[level] for one in points) * asked.scale,
     )  # fmt: skip

@@ -5,44 +5,32 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from planners.application.answer import Answer
 from planners.application.caching import cached, with_caches
-from planners.application.language import Language, language
+from planners.application.language import language
 from planners.application.load import LoadAsked
 from planners.application.nodes import Placed, placed, problem_of
+from planners.application.proof import prove
 from planners.application.question import OnProgress, Question, read_question, visits
 from planners.application.refusals import abstained, no_room, not_split, unconfirmed
-from planners.application.report import report
+from planners.application.report import Around, report
+from planners.application.scaling import ranges
+from planners.application.splitting import name_of, split, tightened
 from planners.application.whole import Whole, longest_network, simulate_whole, slowed
-from planners.slo import plan as plan_slo
 from predictors.application.network import network_of
 from predictors.application.stations import Queue
 from solvers.assignment import share_of
-from specs.application import Application, ApplicationSpec, Entry
+from specs.application import ApplicationSpec
 from specs.application_plan import ApplicationPlan, CachePlanned, Compared
 from specs.errors import InfeasibleError
-from specs.slo_plan import SloPlan
 
 ATTEMPTS = 4
 AIM = 0.7  # utilisation by which readers' replicas are guessed before they are planned
 MARGIN = 0.5  # of a standard error kept when the bounds are tightened
 RESERVES = (1.0, 0.0)  # of the network, before anything is placed: every call leaves its node, or none does
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """One allocation with its placement and simulation."""
-
-    slo: SloPlan
-    spec: ApplicationSpec  # with its caches
-    caches: list[CachePlanned]
-    replicas: dict[str, int]
-    where: Placed
-    whole: Whole
-    reserved_s: dict[str, float]
-    factor: float
 
 
 Failed = Callable[[float], ApplicationPlan]
@@ -88,7 +76,9 @@ def plan(
             best = found
     if best is None:
         return failed[0](started)
-    return report(question, served, best, tuple(_compared(question, best, progress)), started)
+    compared = tuple(_compared(question, best, progress))
+    around = Around(compared, prove(question, served, best), ranges(question, best))
+    return report(question, served, best, around, started)
 
 
 def _key(one: Answer) -> tuple[float, int, float]:
@@ -107,13 +97,13 @@ def _attempted(question: Question, reserve: float, caching: bool, progress: OnPr
         spec = with_caches(question.application.spec, caches, visits(question))
         every = {(call.caller, call.callee): reserve * question.call.value for call in spec.calls}
         network = longest_network(question, spec, every)
-        tight = _tightened(slowed(spec, slowdown), network, factor)
+        tight = tightened(slowed(spec, slowdown), network, factor)
         if tight is None:
             return lambda started, n=network: not_split(question, None, n, started)  # type: ignore[misc]
-        split = _split(question, tight)
-        if split.decision is None:
-            return lambda started, s=split, n=network: not_split(question, s, n, started)  # type: ignore[misc]
-        replicas = {one.service: one.replicas for one in split.decision.services}
+        found = split(question, tight)
+        if found.decision is None:
+            return lambda started, s=found, n=network: not_split(question, s, n, started)  # type: ignore[misc]
+        replicas = {one.service: one.replicas for one in found.decision.services}
         caches = cached(question, replicas) if caching else []
         spec = with_caches(question.application.spec, caches, visits(question))
         where = _placed(question, spec, replicas, caches)
@@ -122,9 +112,9 @@ def _attempted(question: Question, reserve: float, caching: bool, progress: OnPr
         slowdown = {name: max(slowdown[name], by) for name, by in where.slowdown.items()}
         whole = _whole(question, spec, replicas, where, progress)
         if whole is not None and whole.holds:
-            reserved = {_name(e): n for e, n in zip(spec.entries, network, strict=True)}
+            reserved = {name_of(e): n for e, n in zip(spec.entries, network, strict=True)}
             return Answer(
-                slo=split, spec=spec, caches=caches, replicas=replicas, where=where, whole=whole,
+                slo=found, spec=spec, caches=caches, replicas=replicas, where=where, whole=whole,
                 reserved_s=reserved, factor=factor,
             )  # fmt: skip
         factor *= 0.95 if whole is None else min(1.0 / _excess(whole), 0.99)
@@ -146,10 +136,6 @@ def _excess(whole: Whole) -> float:
     return max((one.value_s + MARGIN * (one.standard_error_s or 0.0)) / one.bound_s for one in whole.estimate.bounds)
 
 
-def _name(entry: Entry) -> str:
-    return f"{entry.service}/{entry.operation}" if entry.operation else entry.service
-
-
 def _guessed(question: Question) -> dict[str, int]:
     """Replicas at 70 % utilisation without caches, for the first split of cache memory."""
     load, found = visits(question), {}
@@ -157,29 +143,6 @@ def _guessed(question: Question) -> dict[str, int]:
         each = (one.concurrency or 1) / one.service_time.mean_s if one.service_time else math.inf
         found[one.name] = max(math.ceil(load[one.name] / (AIM * each)), 1)
     return found
-
-
-def _tightened(spec: ApplicationSpec, network: list[float], factor: float) -> ApplicationSpec | None:
-    """The application with what the network takes off its bounds; None where it takes all."""
-    entries = []
-    for entry, taken in zip(spec.entries, network, strict=True):
-        if entry.slo is not None:
-            left = {quantity: factor * bound - taken for quantity, bound in entry.slo.latency_s.items()}
-            if any(bound <= 0.0 for bound in left.values()):
-                return None
-            entry = entry.model_copy(update={"slo": entry.slo.model_copy(update={"latency_s": left})})
-        entries.append(entry)
-    return spec.model_copy(update={"entries": tuple(entries)})
-
-
-def _split(question: Question, spec: ApplicationSpec) -> SloPlan:
-    documents: tuple[Application, Mapping] = (  # type: ignore[type-arg]
-        question.application.model_copy(update={"spec": spec}), question.profiles,
-    )  # fmt: skip
-    return plan_slo(
-        question.path, compose="convolve", scale=question.load.scale, store=question.store, seed=question.seed,
-        documents=documents,
-    )  # fmt: skip
 
 
 def _placed(
@@ -227,6 +190,3 @@ def _compared(question: Question, best: Answer, progress: OnProgress) -> list[Co
         else:
             said.append(Compared(way=way, fails=without(0.0).status.reason))
     return said
-
-
-__all__ = ["Answer", "Language", "plan"]

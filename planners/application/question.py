@@ -82,10 +82,29 @@ def _check(path: Path, application: Application, llm: frozenset[str]) -> None:
         if lacks:
             cure = "Give `requests: {cpu_cores: …, memory_gib: …}` of one replica (`tonnage plan rightsizing`)."
             raise InputError(f"{path}: service {one.name}: nothing says what a replica asks of its node", cure=cure)
+        _check_affinity(path, one, names, llm)
         if one.slowdown and one.service_time is None:
             raise InputError(f"{path}: service {one.name}: slowdown needs a service_time", cure="Give both.")
         if one.reads is not None:
             _check_reads(path, application, one, names)
+
+
+def _check_affinity(path: Path, one: Service, names: list[str], llm: frozenset[str]) -> None:
+    asked = one.affinity
+    if asked is None:
+        return
+    where = f"{path}: service {one.name}: affinity"
+    for part, others in (("together_with", asked.together_with), ("apart_from", asked.apart_from)):
+        for other in others:
+            if other not in names:
+                raise InputError(f"{where}.{part}: no service {other!r}{nearest(other, names)}", cure="Name a service.")
+    both = sorted(set(asked.together_with) & set(asked.apart_from))
+    if both:
+        raise InputError(f"{where}: both together with and apart from {both[0]!r}", cure="Keep one of them.")
+    on_gpus = sorted(set(asked.together_with) & llm) or ([one.name] if one.name in llm and asked.together_with else [])
+    if on_gpus:
+        cure = "Its GPUs are planned on the cluster's `pools`, other services on its `cpu_pools`: leave it out."
+        raise InputError(f"{where}.together_with: {on_gpus[0]} stands on GPUs", cure=cure)
 
 
 def _check_reads(path: Path, application: Application, one: Service, names: list[str]) -> None:
