@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from renderers.plain import LABEL, WIDEST, columns, refused, title, wrapped
+from specs.application import Affinity
 from specs.application_plan import ApplicationPlan, ServicePlanned
 from specs.deployment import DeploymentInPlan, Roles
 from specs.plan import Percentiles
@@ -28,7 +29,15 @@ def _decided(plan: ApplicationPlan, width: int) -> Iterator[str]:
     yield ""
     yield from _entries(plan, width)
     yield ""
-    for label, text in [*_scaled(plan), *_places(plan), *_caches(plan), *_gpus(plan), *_limits(plan), *_reasons(plan)]:
+    for label, text in [
+        *_scaled(plan),
+        *_places(plan),
+        *_rules(plan),
+        *_caches(plan),
+        *_gpus(plan),
+        *_limits(plan),
+        *_reasons(plan),
+    ]:
         if text:
             yield from wrapped(f"  {label:{LABEL}}", text, width)
 
@@ -94,6 +103,25 @@ def _scaled(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
         low = ranged[0][1].least_rate_per_s
         said = ", ".join(f"{name} {one.least}–{one.most} at {one.cpu_utilisation:.0%}" for name, one in ranged)
         yield "scales", f"replicas at CPU use of the request, down to {low:,.4g} requests/s: {said}"
+
+
+def _rules(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
+    """What the services' affinities ask for, all of it kept."""
+    assert plan.decision is not None
+    said = [f"{one.service} {', '.join(_asked(one.affinity))}" for one in plan.decision.services if one.affinity]
+    if said:
+        yield "kept", "; ".join(said[:MOST_ROWS])
+
+
+def _asked(one: Affinity) -> Iterator[str]:
+    if one.node_labels:
+        yield "on " + " and ".join(f"{key}={value}" for key, value in one.node_labels.items())
+    if one.most_per_node:
+        yield f"at most {one.most_per_node} a node"
+    if one.apart_from:
+        yield f"apart from {' and '.join(one.apart_from)}"
+    if one.together_with:
+        yield f"beside {' and '.join(one.together_with)}"
 
 
 def _places(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from planners.application.answer import Answer
 from planners.application.caching import cached, with_caches
 from planners.application.language import language
@@ -18,11 +20,12 @@ from planners.application.question import OnProgress, Question, read_question, v
 from planners.application.refusals import abstained, no_room, not_split, unconfirmed
 from planners.application.report import Around, report
 from planners.application.scaling import ranges
-from planners.application.splitting import name_of, split, tightened
+from planners.application.splitting import fewer, name_of, split, tightened
 from planners.application.whole import Whole, longest_network, simulate_whole, slowed
 from predictors.application.network import network_of
 from predictors.application.stations import Queue
-from solvers.assignment import share_of
+from solvers.assignment import FloatArray, share_of
+from solvers.conflicts import broken
 from specs.application import ApplicationSpec
 from specs.application_plan import ApplicationPlan, CachePlanned, Compared
 from specs.errors import InfeasibleError
@@ -69,7 +72,7 @@ def plan(
     best: Answer | None = None
     failed: list[Failed] = []
     for reserve in RESERVES:
-        found = _attempted(question, reserve, True, progress)
+        found = _attempted(question, reserve, progress, known=best)
         if not isinstance(found, Answer):
             failed.append(found)
         elif best is None or _key(found) < _key(best):
@@ -85,8 +88,14 @@ def _key(one: Answer) -> tuple[float, int, float]:
     return one.where.found.money, sum(one.replicas.values()), one.whole.over
 
 
-def _attempted(question: Question, reserve: float, caching: bool, progress: OnProgress) -> Answer | Failed:
-    """Split, place and simulate until every bound holds; else what to say of it."""
+def _attempted(
+    question: Question, reserve: float, progress: OnProgress, *, caching: bool = True, known: Answer | None = None,
+    requests: int | None = None,
+) -> Answer | Failed:  # fmt: skip
+    """Split, place and simulate until every bound holds; else what to say of it.
+
+    ``known``: an answer whose placement and simulation stand where the replicas and caches are the same again.
+    """
     replicas = _guessed(question)
     factor = 1.0
     slowdown = {one.name: 1.0 + AIM * (one.slowdown or 0.0) for one in question.services}
@@ -106,11 +115,12 @@ def _attempted(question: Question, reserve: float, caching: bool, progress: OnPr
         replicas = {one.service: one.replicas for one in found.decision.services}
         caches = cached(question, replicas) if caching else []
         spec = with_caches(question.application.spec, caches, visits(question))
-        where = _placed(question, spec, replicas, caches)
+        same = known if known is not None and (known.replicas, known.caches) == (replicas, caches) else None
+        where = same.where if same else _placed(question, spec, replicas, caches)
         if not where.found.feasible:
             return lambda started, w=where: no_room(question, w, started)  # type: ignore[misc]
         slowdown = {name: max(slowdown[name], by) for name, by in where.slowdown.items()}
-        whole = _whole(question, spec, replicas, where, progress)
+        whole = same.whole if same else _whole(question, spec, replicas, where, progress, requests)
         if whole is not None and whole.holds:
             reserved = {name_of(e): n for e, n in zip(spec.entries, network, strict=True)}
             return Answer(
@@ -123,11 +133,12 @@ def _attempted(question: Question, reserve: float, caching: bool, progress: OnPr
 
 
 def _whole(
-    question: Question, spec: ApplicationSpec, replicas: Mapping[str, int], where: Placed, progress: OnProgress
-) -> Whole | None:
+    question: Question, spec: ApplicationSpec, replicas: Mapping[str, int], where: Placed, progress: OnProgress,
+    requests: int | None = None,
+) -> Whole | None:  # fmt: skip
     """The whole simulated; None where neighbours slow a service beyond what its replicas do."""
     try:
-        return simulate_whole(question, spec, replicas, where, progress)
+        return simulate_whole(question, spec, replicas, where, progress, requests)
     except InfeasibleError:
         return None
 
@@ -168,17 +179,19 @@ def _compared(question: Question, best: Answer, progress: OnProgress) -> list[Co
     found = replace(best.where.found, node=node)
     spread = placed(question, names, problem, found)
     used = share_of(problem, node[None])[0].sum(axis=0) > 0.0
-    whole = _whole(question, best.spec, best.replicas, spread, progress)
+    against = broken(problem.rules, _counted(spread)[None])[0] > 0.0
+    whole = None if against else _whole(question, best.spec, best.replicas, spread, progress, fewer(question))
+    fails = "a service is overloaded by its neighbours" if whole is None else None
     said = [
         Compared(
             way="the same replicas spread over every node", usd_per_hour=float(problem.money[used].sum()),
             nodes=int(used.sum()), replicas=sum(best.replicas.values()),
             latency_over_bound=whole.over if whole else None,
-            fails=None if whole else "a service is overloaded by its neighbours",
+            fails="against what the services' affinities ask" if against else fails,
         )
     ]  # fmt: skip
     if best.caches:
-        without = _attempted(question, 0.0, False, progress)
+        without = _attempted(question, 0.0, progress, caching=False, requests=fewer(question))
         way = "without caches"
         if isinstance(without, Answer):
             said.append(
@@ -190,3 +203,9 @@ def _compared(question: Question, best: Answer, progress: OnProgress) -> list[Co
         else:
             said.append(Compared(way=way, fails=without(0.0).status.reason))
     return said
+
+
+def _counted(where: Placed) -> FloatArray:
+    """Replicas of each service on each node; [S, N]."""
+    each = np.bincount(where.problem.service, minlength=len(where.names))
+    return np.asarray(np.rint(where.share * each[:, None]))

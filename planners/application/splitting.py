@@ -6,11 +6,20 @@ from collections.abc import Mapping
 
 from planners.application.question import Question
 from planners.slo import plan as plan_slo
+from predictors.application.simulation import default_requests
 from specs.application import Application, ApplicationSpec, Entry, Resources
 from specs.slo_plan import SloPlan
 
 ON_GPUS = Resources(cpu_cores=1e-3)
 """What a service on GPUs counts for in the split: its GPUs are planned before."""
+
+
+FEWER = 100_000
+
+
+def fewer(question: Question) -> int:
+    """Return how many requests are simulated where the whole is simulated in full after it, or only compared with."""
+    return min(FEWER, default_requests(question.graph))
 
 
 def name_of(entry: Entry) -> str:
@@ -40,5 +49,5 @@ def split(question: Question, spec: ApplicationSpec, *, scale: float | None = No
     documents: tuple[Application, Mapping] = changed, question.profiles  # type: ignore[type-arg]
     return plan_slo(
         question.path, compose="convolve", scale=scale or question.load.scale, store=question.store,
-        seed=question.seed, documents=documents,
+        seed=question.seed, documents=documents, requests=fewer(question),
     )  # fmt: skip
