@@ -257,9 +257,10 @@ def _sentences(plan: ApplicationPlan) -> Iterator[str]:
             f"network before the rest was split; simulated whole it takes {seconds(one.simulated_s.value)}, standard "
             f"error {seconds(one.standard_error_s)}; its longest way spends {seconds(one.network_s)} on the network."
         )
-    for service in sorted(decision.services, key=lambda each: -each.utilisation)[:1]:
+    on_nodes = [one for one in decision.services if one.nodes]
+    for service in sorted(on_nodes, key=lambda each: -each.utilisation)[:1]:
         yield (
-            f"{service.service} is the busiest: {service.visits_per_s:,.4g} visits per second over "
+            f"{service.service} is the busiest on nodes: {service.visits_per_s:,.4g} visits per second over "
             f"{service.limit_per_s:,.4g} that {_count(service.replicas, 'replica')} can do is "
             f"{service.utilisation:.0%}."
         )

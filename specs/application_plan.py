@@ -46,7 +46,7 @@ class CachePlanned(Spec):
 class ScalingRange(Spec):
     """From the lowest to the highest forecast: replicas that the SLO needs at each, and the CPU use to hold between.
 
-    ``cpu_utilisation``: of what a replica requests; the lower of both ends, so that every load between is covered.
+    ``cpu_utilisation``: of what a replica requests; the least that the SLO allows at the loads that were split between.
     """
 
     least: int

@@ -258,5 +258,7 @@ def _evidence(question: Question, served: Language, answer: Answer) -> Iterator[
             note="hit ratios by Che's approximation",
         )  # fmt: skip
     yield from served.evidence
-    network = [one for one in answer.whole.estimate.evidence if not one.quantity.startswith(NETWORK)]
+    predicted = {f"{name} latency" for name in question.llm}  # by the serving plans, whose own evidence is above
+    told = [one for one in answer.whole.estimate.evidence if one.quantity not in predicted]
+    network = [one for one in told if not one.quantity.startswith(NETWORK)]
     yield from (one for one in network if NETWORK not in one.quantity)

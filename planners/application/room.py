@@ -81,7 +81,8 @@ def _spread(where: Placed, given: Offer, asked: list[Affinity]) -> Iterator[str]
         if places < given.replicas[s]:
             of = f" with {_labels(dict(asked[s].node_labels))}" if asked[s].node_labels else ""
             yield (
-                f"service {name}: {given.replicas[s]} replicas, at most {most} on a node, and {nodes} nodes{of}:"
+                f"service {name}: {given.replicas[s]} replicas, at most {most} on a node,"
+                f" and {nodes} node{'s' * (nodes != 1)}{of}:"
                 f" room for {places}"
             )
 

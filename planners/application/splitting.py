@@ -40,8 +40,10 @@ def tightened(spec: ApplicationSpec, network: list[float], factor: float) -> App
     return spec.model_copy(update={"entries": tuple(entries)})
 
 
-def split(question: Question, spec: ApplicationSpec, *, scale: float | None = None) -> SloPlan:
-    """Split the SLO of ``spec`` at the planned load, or at ``scale`` times the document's."""
+def split(
+    question: Question, spec: ApplicationSpec, *, scale: float | None = None, requests: int = FEWER
+) -> SloPlan:  # fmt: skip
+    """Split the SLO of ``spec`` at the planned load, or at ``scale`` times the document's; so many are simulated."""
     services = tuple(
         one.model_copy(update={"requests": ON_GPUS}) if one.name in question.llm else one for one in spec.services
     )
@@ -49,5 +51,5 @@ def split(question: Question, spec: ApplicationSpec, *, scale: float | None = No
     documents: tuple[Application, Mapping] = changed, question.profiles  # type: ignore[type-arg]
     return plan_slo(
         question.path, compose="convolve", scale=scale or question.load.scale, store=question.store,
-        seed=question.seed, documents=documents, requests=fewer(question),
+        seed=question.seed, documents=documents, requests=min(requests, default_requests(question.graph)),
     )  # fmt: skip

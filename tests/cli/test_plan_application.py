@@ -51,6 +51,7 @@ def test_the_load_is_the_forecast_quantile_of_a_series(tonnage: Tonnage) -> None
         found = one["scaling"]
         assert 1 <= found["least"] < found["most"] == one["replicas"]
         rate = one["visits_per_s"] * found["least_rate_per_s"] / load["rate_per_s"]
+        assert 0.2 < found["cpu_utilisation"] <= one["utilisation"]
         each = one["limit_per_s"] / one["replicas"]  # an autoscaler runs as many as the SLO needs at the lowest load
         assert math.ceil(rate / (each * found["cpu_utilisation"])) >= found["least"]
     exported = tonnage("export", "kubernetes", "plan.yaml")

@@ -84,6 +84,7 @@ def test_rules_are_kept_and_the_manifests_have_every_decided_field(
     assert set(where["embedding"]) <= set(where["search"])
     assert not set(where["pages"]) & set(where["embedding"])
     assert set(where["gateway"].values()) == {1}
+    assert "measured" not in {one.basis for one in plan.evidence if one.quantity.startswith("model latency")}
     result = tonnage("export", "kubernetes", str(path))
     assert result.exit_code == 0, result.output
     found = documents(result.stdout)
