@@ -21,6 +21,7 @@ from specs.slo_plan import SloPlan
 
 EXACT = 1e-6  # duality gap of a split that counts as proven
 SAME = 1.0 + 1e-9
+UNLIMITED = 10_000  # replicas on a node
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +75,16 @@ def _bare(question: Question, answer: Answer) -> np.ndarray:
 
 
 def _looser(answer: Answer) -> Rules | None:
-    """The rules that hold of fewer replicas too: one that needs another beside it may do so in vain."""
+    """The rules that hold of any replicas: none needs another beside it, and who asks for no spread has none.
+
+    Of a service without a spread the most on a node are its planned replicas, which other plans may exceed.
+    """
     rules = answer.where.problem.rules
-    return None if rules is None else replace(rules, together=np.zeros_like(rules.together))
+    if rules is None:
+        return None
+    planned = np.array([answer.replicas[name] for name in answer.where.names])
+    most = np.where(rules.most < planned, rules.most, UNLIMITED)
+    return replace(rules, together=np.zeros_like(rules.together), most=most)
 
 
 def _fewest(question: Question, answer: Answer) -> np.ndarray:

@@ -26,6 +26,14 @@ def test_optimal_where_no_nodes_carry_the_load_for_less(tmp_path: Path) -> None:
     assert found.why.bound_usd_per_hour == pytest.approx(min(ways))
 
 
+def test_the_bound_keeps_the_rules_and_no_more(tmp_path: Path) -> None:
+    apart = ("slowdown: 0.2", "slowdown: 0.2\n      affinity: {apart_from: [store]}")
+    found = planned(tmp_path, apart, scale=0.3)
+    assert found.why is not None
+    assert found.why.bound_usd_per_hour == pytest.approx(0.6)  # two small nodes, however many replicas there are
+    assert found.status.outcome == "optimal"
+
+
 @pytest.mark.parametrize("scale", [1.0, 4.0])
 def test_the_bound_is_below_the_plan_and_the_gap_is_said(tmp_path: Path, scale: float) -> None:
     found = planned(tmp_path, scale=scale)
