@@ -1,11 +1,10 @@
-"""The table and the sentences of an application's plan: replicas first, then latencies, nodes, caches and reasons."""
+"""The table of an application's plan: replicas first, then latencies, nodes, caches and reasons."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
-from renderers.plain import LABEL, WIDEST, columns, refused, title, wrapped
+from renderers.plain import LABEL, columns, refused, title, wrapped
 from specs.application import Affinity
 from specs.application_plan import ApplicationPlan, ServicePlanned
 from specs.deployment import DeploymentInPlan, Roles
@@ -45,18 +44,19 @@ def _decided(plan: ApplicationPlan, width: int) -> Iterator[str]:
 def _total(plan: ApplicationPlan) -> str:
     decision = plan.decision
     assert decision is not None
-    parts = [f"{decision.replicas} replicas on {_count(len(decision.nodes), 'node')}"]
+    parts = [f"{decision.replicas} replicas on {count(len(decision.nodes), 'node')}"]
     if decision.gpus:
         parts.append(f"{sum(one.gpus for one in decision.gpus)} GPUs")
     if decision.usd_per_hour is not None:
         parts.append(f"{decision.usd_per_hour:.4g} USD/h")
     parts += [f"{decision.cpu_cores:.4g} cores", f"{decision.memory_gib:.4g} GiB"]
     if plan.why is not None:
-        parts.append(f"for {plan.why.load.rate_per_s:,.4g} requests/s")
+        parts.append(f"for {rate(plan.why.load.rate_per_s)} requests/s")
     return " · ".join(parts)
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """A number with its noun."""
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
@@ -102,7 +102,7 @@ def _scaled(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
     if ranged:
         low = ranged[0][1].least_rate_per_s
         said = ", ".join(f"{name} {one.least}–{one.most} at {one.cpu_utilisation:.0%}" for name, one in ranged)
-        yield "scales", f"replicas at CPU use of the request, down to {low:,.4g} requests/s: {said}"
+        yield "scales", f"replicas at CPU use of the request, down to {rate(low)} requests/s: {said}"
 
 
 def _rules(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
@@ -159,8 +159,8 @@ def _gpus(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
     for one in plan.decision.gpus:
         price = "" if one.usd_per_hour is None else f", {one.usd_per_hour:.4g} USD/h"
         engines = " + ".join(_engine(each) for each in one.deployments)
-        yield "gpus", f"{one.service}: {_count(one.gpus, 'GPU')}{price}: {engines}, {one.outcome} for {one.workload}"
-        yield "", f"answers in {_stated(one.e2e_s)}; first token in {_stated(one.ttft_s)}"
+        yield "gpus", f"{one.service}: {count(one.gpus, 'GPU')}{price}: {engines}, {one.outcome} for {one.workload}"
+        yield "", f"answers in {stated(one.e2e_s)}; first token in {stated(one.ttft_s)}"
         beyond = "" if one.headroom is None else f"; its own SLO holds up to {one.headroom:.3g} ×"
         yield "", f"for {one.rate_per_s:.3g} requests/s{beyond}; intervals {BASIS}"
 
@@ -171,7 +171,7 @@ def _engine(one: DeploymentInPlan) -> str:
     return f"{copies} × {one.model} on {one.pool or one.device}, tp {one.parallel.tp}"
 
 
-def _stated(found: Percentiles) -> str:
+def stated(found: Percentiles) -> str:
     """The median and the highest percentile with its interval."""
     given = {name: one for name in ("p50", "p90", "p95", "p99") if (one := getattr(found, name)) is not None}
     if not given:
@@ -188,11 +188,11 @@ def _limits(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
         return
     yield (
         "fails first",
-        f"at {found.fails_first.rate_per_s:,.5g} requests/s ({found.fails_first.factor:.2f} × the plan's): "
+        f"at {rate(found.fails_first.rate_per_s)} requests/s ({found.fails_first.factor:.2f} × the plan's): "
         + found.fails_first.what,
     )
-    yield "keeps", f"every bound up to {found.keeps_slo_up_to_per_s:,.5g} requests/s with this allocation"
-    yield "ceiling", f"{found.ceiling_per_s:,.5g} requests/s: {found.ceiling_reason}"
+    yield "keeps", f"every bound up to {rate(found.keeps_slo_up_to_per_s)} requests/s with this allocation"
+    yield "ceiling", f"{rate(found.ceiling_per_s)} requests/s: {found.ceiling_reason}"
     yield "nodes", f"{found.cpu_utilisation:.0%} of their cores kept busy"
 
 
@@ -201,7 +201,7 @@ def _reasons(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
     if why is None:
         return
     at = f", highest at {why.load.at}" if why.load.at else ""
-    yield "load", f"{why.load.rate_per_s:,.4g} requests/s: {why.load.basis}{at}"
+    yield "load", f"{rate(why.load.rate_per_s)} requests/s: {why.load.basis}{at}"
     yield "why", plan.status.reason
     yield (
         "placement",
@@ -229,68 +229,6 @@ def _bound(plan: ApplicationPlan) -> str:
     return f"no plan's nodes cost less than {why.bound_usd_per_hour:.4g} USD/h{above}"
 
 
-def explain(plan: ApplicationPlan, *, plot: bool = False) -> str:
-    """Tell the plan in sentences, step by step; ``plot`` draws how busy each service is as bars."""
-    if plan.decision is None or plan.why is None or plan.expected is None:
-        return "\n".join(refused(plan, WIDEST))
-    lines: list[str] = []
-    for text in _sentences(plan):
-        lines += [*textwrap.wrap(text, WIDEST), ""]
-    return "\n".join(lines + (_bars(plan) if plot else []))
-
-
-def _sentences(plan: ApplicationPlan) -> Iterator[str]:
-    decision, why, expected = plan.decision, plan.why, plan.expected
-    if decision is None or why is None or expected is None:
-        return
-    yield f"Planned for {why.load.rate_per_s:,.4g} requests per second: {why.load.basis}."
-    for cache in decision.caches:
-        yield (
-            f"A read of {cache.service} takes {seconds(cache.read_s)} instead of {seconds(cache.uncached_s)}: of "
-            f"{cache.reads_per_s:,.4g} reads per second {cache.database_reads_per_s:,.4g} reach {cache.database}, "
-            f"and {cache.disk_share:.1%} of all its disk."
-        )
-    for one in expected.entries:
-        taken = why.reserved_network_s.get(one.entry, 0.0)
-        yield (
-            f"{one.entry} must answer within {seconds(one.bound_s)} ({one.level}). {seconds(taken)} were kept for the "
-            f"network before the rest was split; simulated whole it takes {seconds(one.simulated_s.value)}, standard "
-            f"error {seconds(one.standard_error_s)}; its longest way spends {seconds(one.network_s)} on the network."
-        )
-    on_nodes = [one for one in decision.services if one.nodes]
-    for service in sorted(on_nodes, key=lambda each: -each.utilisation)[:1]:
-        yield (
-            f"{service.service} is the busiest on nodes: {service.visits_per_s:,.4g} visits per second over "
-            f"{service.limit_per_s:,.4g} that {_count(service.replicas, 'replica')} can do is "
-            f"{service.utilisation:.0%}."
-        )
-    yield (
-        f"As the load rises this gives way first, at {expected.fails_first.rate_per_s:,.5g} requests per second: "
-        f"{expected.fails_first.what}."
-    )
-    for gpu in decision.gpus:
-        yield (
-            f"{gpu.service} is served by {_count(gpu.gpus, 'GPU')}: {gpu.reason}. Whole answers take "
-            f"{_stated(gpu.e2e_s)}, the first token {_stated(gpu.ttft_s)}; the upper ends are planned with."
-        )
-    yield plan.status.reason[0].upper() + plan.status.reason[1:] + "."
-    if why.proven:
-        yield f"Proven: {'; '.join(why.proven)}."
-    if why.unproven:
-        yield f"Not proven: {'; '.join(why.unproven)}."
-    yield from (note[0].upper() + note[1:] + "." for note in why.notes)
-
-
-def _bars(plan: ApplicationPlan) -> list[str]:
-    assert plan.decision is not None
-    rows = sorted(plan.decision.services, key=lambda one: -one.utilisation)[:20]
-    wide = min(max(len(one.service) for one in rows), 26)
-    return [
-        f"{one.service[:wide]:{wide}} {'█' * max(round(50 * min(one.utilisation, 1.0)), 1)} {one.utilisation:.0%}"
-        for one in rows
-    ]
-
-
 def seconds(value: float | None) -> str:
     """A latency with its unit."""
     if value is None:
@@ -298,3 +236,8 @@ def seconds(value: float | None) -> str:
     if value < 0.9995e-3:
         return f"{value * 1e6:.3g} µs"
     return f"{value * 1e3:.3g} ms" if value < 0.9995 else f"{value:.3g} s"
+
+
+def rate(per_s: float) -> str:
+    """A rate to four digits, without an exponent where it is large."""
+    return f"{per_s:,.0f}" if per_s >= 1000.0 else f"{per_s:.4g}"
