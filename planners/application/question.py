@@ -76,6 +76,9 @@ def read_question(
 def _check(path: Path, application: Application, llm: frozenset[str]) -> None:
     spec = application.spec
     names = [one.name for one in spec.services]
+    if llm == set(names):
+        cure = f"Plan each alone: tonnage plan serving {spec.services[0].workload} --cluster CLUSTER."
+        raise InputError(f"{path}: every service stands on GPUs: there is nothing to put on CPU nodes", cure=cure)
     for one in spec.services:
         asks = one.requests
         lacks = not (asks and asks.cpu_cores and asks.memory_gib) and one.name not in llm

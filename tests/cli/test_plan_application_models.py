@@ -126,6 +126,19 @@ def test_a_cluster_without_gpus_is_refused(tonnage: Tonnage) -> None:
     assert "GPU" in result.stderr
 
 
+def test_an_application_of_models_alone_is_for_the_serving_planner(tonnage: Tonnage) -> None:
+    copied()
+    lines = Path("assistant.yaml").read_text().splitlines()
+    others = ("gateway", "pages", "search", "embedding")
+    kept = [one for one in lines if not any(f"name: {name}," in one or f": {name}," in one for name in others)]
+    text = "\n".join(one for one in kept if "caller" not in one).replace("  calls:", "")
+    Path("assistant.yaml").write_text(text)
+    result = tonnage(*PLAN)
+    assert result.exit_code == 2, result.output
+    assert "every service stands on GPUs" in result.stderr
+    assert "tonnage plan serving assistant_chat.yaml" in result.stderr
+
+
 def test_no_gpus_that_serve_the_model_are_passed_on(tonnage: Tonnage) -> None:
     copied(("assistant_chat.yaml", "tpot_s: {p95: 0.04}", "tpot_s: {p95: 0.0001}"))
     result = tonnage(*PLAN)
