@@ -98,7 +98,7 @@ def test_rules_are_kept_and_the_manifests_have_every_decided_field(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("assistant_chat.yaml", "rate_per_s: 4", "rate_per_s: 2"), ("model", "4 times per second", "rate_per_s")),
+        (("assistant_chat.yaml", "rate_per_s: 5", "rate_per_s: 2"), ("model", "4 times per second", "rate_per_s")),
         (("assistant.yaml", "assistant_chat.yaml}", "none.yaml}"), ("none.yaml",)),
         (
             ("assistant.yaml", "together_with: [search]", "together_with: [model]"),
