@@ -126,7 +126,7 @@ def _words(objects: Objects) -> list[str]:
     found: list[str] = []
     for one in [*objects.of("Deployment"), *objects.of("LeaderWorkerSet")]:
         template = one["spec"].get("template") or one["spec"]["leaderWorkerTemplate"]["leaderTemplate"]
-        found += [word for each in template["spec"]["containers"] for word in each["args"]]
+        found += [word for each in template["spec"]["containers"] for word in each.get("args", [])]
     return found
 
 
@@ -254,7 +254,7 @@ def _serving_told(key: str) -> Look:
 
 
 def _serving_replicas(item: dict[str, Any], value: int, objects: Objects) -> bool:
-    return any(one["spec"]["replicas"] == value for one in objects.of("Deployment"))
+    return any(one["spec"].get("replicas") == value for one in objects.of("Deployment"))
 
 
 def _pool(item: dict[str, Any], value: str, objects: Objects) -> bool:
@@ -286,6 +286,70 @@ def _most(item: dict[str, Any], value: int, objects: Objects) -> bool:
     """One per node is apartness from itself; more is kept by the spread, which is that of the plan."""
     apart = "podAntiAffinity" in _rules_of(item, objects) and f"'app': '{item['service']}'" in _rules_of(item, objects)
     return apart if value == 1 else "maxSkew" in _rules_of(item, objects)
+
+
+def _of_gpus(look: Look) -> Look:
+    """For a service that is not on GPUs; one that is has its Deployment by the serving plan."""
+
+    def wrapped(item: dict[str, Any], value: Any, objects: Objects) -> bool:
+        engines = [one for one in objects.of("Deployment") if _engine(one) and _begins(one, item["service"])]
+        return bool(engines) or look(item, value, objects)
+
+    return wrapped
+
+
+def _engine(manifest: Manifest) -> bool:
+    return any(one["name"] == "engine" for one in manifest["spec"]["template"]["spec"]["containers"])
+
+
+def _begins(manifest: Manifest, name: str) -> bool:
+    return str(manifest["metadata"]["name"]).startswith(name)
+
+
+def _planned_replicas(item: dict[str, Any], value: int, objects: Objects) -> bool:
+    """Of a Deployment, of all of a model's engines, or the most that an autoscaler may run."""
+    engines = [one for one in objects.of("Deployment") if _engine(one) and _begins(one, item["service"])]
+    if engines:
+        return bool(sum(one["spec"]["replicas"] for one in engines) == value)
+    if "scaling" in item:
+        return bool(objects.scaler(item["service"]).get("maxReplicas") == value)
+    return _replicas(item, value, objects)
+
+
+def _on_nodes(item: dict[str, Any], value: int, objects: Objects) -> bool:
+    """Its node affinity lists the planned nodes, and no others."""
+    found = _rules_of(item, objects)
+    terms = objects.of("Deployment", item["service"])[0]["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
+    named = next(iter(terms.values()))["nodeSelectorTerms"][0]["matchExpressions"][0]["values"]
+    return sorted(named) == sorted(item["nodes"]) and "maxSkew" in found
+
+
+def _cached(key: str, name: str | None, whose: str) -> Look:
+    """A size in GiB as an annotation of the service, and in its container's environment; of one replica where ``name``.
+
+    A database that several services read has the sum of their buffers, so that theirs are at most its own.
+    """
+
+    def look(item: dict[str, Any], value: float, objects: Objects) -> bool:
+        one = objects.of("Deployment", item[whose])[0]
+        replicas = one["spec"].get("replicas") or objects.scaler(item[whose])["maxReplicas"]
+        told = float(one["metadata"]["annotations"][f"tonnage/{key}"])
+        if name is None:
+            return abs(told - value) <= 1e-9 + 1e-6 * value
+        env = one["spec"]["template"]["spec"]["containers"][0]["env"]
+        given = next(float(each["value"]) for each in env if each["name"] == name)
+        near = told * replicas >= value - 1e-6 * max(value, 1.0)
+        exact = whose == "database" or abs(told * replicas - value) <= 1e-9 + 1e-6 * value
+        return given == told and near and exact
+
+    return look
+
+
+def _gpus_of(item: dict[str, Any], value: int, objects: Objects) -> bool:
+    engines = [one for one in objects.of("Deployment") if _engine(one) and _begins(one, item["service"])]
+    pods = [one["spec"]["template"]["spec"]["containers"][0] for one in engines]
+    each = [pod["resources"]["limits"]["nvidia.com/gpu"] for pod in pods]
+    return bool(sum(n * one["spec"]["replicas"] for n, one in zip(each, engines, strict=True)) == value)
 
 
 FIELDS: dict[str, tuple[tuple[str, Look | str], ...]] = {
@@ -403,3 +467,40 @@ FIELDS: dict[str, tuple[tuple[str, Look | str], ...]] = {
         (r"usd_per_hour", "a price"),
     ),
 }  # fmt: skip
+_ENGINE = r"gpus\.deployments\.\d+"
+FIELDS["ApplicationPlan"] = (
+    (r"services\.service", lambda i, v, o: any(_begins(one, v) for one in o.of("Deployment"))),
+    (r"services\.namespace",
+     lambda i, v, o: all(one["metadata"].get("namespace") == v for one in o.all if _is(one, i["service"]))),
+    (r"services\.replicas", _planned_replicas),
+    (r"services\.spare",
+     lambda i, v, o: i["replicas"] == 1 or o.of("PodDisruptionBudget", i["service"])[0]["spec"]["maxUnavailable"]
+     == max(v, 1)),
+    (r"services\.requests\.cpu_cores", lambda i, v, o: _near(_cores(i, o, "requests"), v, 0.001)),
+    (r"services\.requests\.memory_gib", lambda i, v, o: _near(_gib(i, o, "requests"), v, 1 / 1024)),
+    (r"services\.limits\.cpu_cores", lambda i, v, o: _near(_cores(i, o, "limits"), v, 0.001)),
+    (r"services\.limits\.memory_gib", lambda i, v, o: _near(_gib(i, o, "limits"), v, 1 / 1024)),
+    (r"services\.affinity\.(apart_from|together_with)", _all_in),
+    (r"services\.affinity\.node_labels\..*", _all_in),
+    (r"services\.affinity\.most_per_node", _most),
+    (r"services\.nodes\..*", _on_nodes),
+    (r"services\.scaling\.least", lambda i, v, o: o.scaler(i["service"]).get("minReplicas") == v),
+    (r"services\.scaling\.most", lambda i, v, o: o.scaler(i["service"]).get("maxReplicas") == v),
+    (r"services\.scaling\.cpu_utilisation",
+     lambda i, v, o: f"'averageUtilization': {round(100 * v)}" in str(o.scaler(i["service"]))),
+    (r"services\.scaling\.least_rate_per_s", _told("least-rate-per-s")),
+    (r"services\.budget_s", _of_gpus(_told("budget-s"))),
+    (r"services\.visits_per_s", _of_gpus(_told("planned-rate-per-s"))),
+    (r"services\.(current_replicas|utilisation|limit_per_s|cpu_cores|memory_gib|slowdown)", "says why, and sums"),
+    (r"caches\.process_gib", _cached("cache-gib", "CACHE_GIB", "service")),
+    (r"caches\.store_gib", _cached("cache-store-gib", None, "service")),
+    (r"caches\.buffer_gib", _cached("buffer-gib", "BUFFER_GIB", "database")),
+    (r"caches\..*", "says why, sets nothing"),
+    (r"gpus\.gpus", _gpus_of),
+    *((pattern.replace("deployments", _ENGINE, 1), look) for pattern, look in FIELDS["ServingPlan"]
+      if pattern.startswith("deployments")),
+    (r"gpus\.(service|workload|outcome|reason|usd_per_hour|rate_per_s|headroom|ttft_s\..*|e2e_s\..*)",
+     "says why, and what is expected"),
+    (r"nodes\..*|replicas|usd_per_hour|cpu_cores|memory_gib", "the same placement by node, and sums"),
+    (r"node_label", lambda i, v, o: f"'{v}'" in str(o.of("Deployment"))),
+)  # fmt: skip

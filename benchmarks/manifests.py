@@ -40,6 +40,11 @@ PLANS = {
     "slo": ("slo", "orders.yaml"),
     "rightsizing": ("rightsizing", "usage.csv.gz"),
     "colocation": ("colocation", "pods.yaml", "--cluster", "nodes.yaml", "--measured", "contention.csv"),
+    "application": ("application", "exchange.yaml", "--cluster", "exchange_nodes.yaml"),
+    "application scaled": (
+        "application", "exchange.yaml", "--cluster", "exchange_nodes.yaml", "--load", "exchange_load.csv",
+    ),
+    "application with a model": ("application", "assistant.yaml", "--cluster", "assistant_nodes.yaml"),
     **{
         f"autoscaling {policy}": (
             "autoscaling", "scaled.yaml", "--load", "orders.csv", "--scaling", "scaling.yaml", "--policy", policy,
@@ -65,6 +70,9 @@ EXPORTS = {
     "slo": (("kubernetes",),),
     "rightsizing": (("kubernetes",), ("vpa",)),
     "colocation": (("kubernetes",),),
+    "application": (("kubernetes",),),
+    "application scaled": (("kubernetes",),),
+    "application with a model": (("kubernetes",),),
     "autoscaling hpa": (("kubernetes",),),
     "autoscaling keda": (("kubernetes",), ("keda",)),
     "autoscaling static": (("kubernetes",),),

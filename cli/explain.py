@@ -12,7 +12,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 # The renderer of each kind of plan; its function `explain(plan, *, plot)` returns the text.
 EXPLAINERS: dict[str, str] = {
-    "ApplicationPlan": "renderers.application_plan",
+    "ApplicationPlan": "renderers.application_explain",
     "AutoscalingPlan": "renderers.autoscaling_explain",
     "BatchingPlan": "renderers.batching",
     "BrownoutPlan": "renderers.brownout",

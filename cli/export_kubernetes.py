@@ -10,6 +10,7 @@ import typer
 
 # The renderer of each kind of plan; its function `patches(plan, sha256)` returns the manifests.
 PATCHES: dict[str, str] = {
+    "ApplicationPlan": "renderers.application_manifests",
     "AutoscalingPlan": "renderers.autoscaling_manifests",
     "ColocationPlan": "renderers.colocation_manifests",
     "RightsizingPlan": "renderers.kubernetes_resources",

@@ -1,14 +1,17 @@
-"""The table and the sentences of an application's plan: replicas first, then latencies, nodes, caches and reasons."""
+"""The table of an application's plan: replicas first, then latencies, nodes, caches and reasons."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
-from renderers.plain import LABEL, WIDEST, columns, refused, title, wrapped
+from renderers.plain import LABEL, columns, refused, title, wrapped
+from specs.application import Affinity
 from specs.application_plan import ApplicationPlan, ServicePlanned
+from specs.deployment import DeploymentInPlan, Roles
+from specs.plan import Percentiles
 
-MOST_ROWS, MOST_NODES = 40, 20
+MOST_ROWS, MOST_NODES, MOST_NOTES = 40, 20, 7
+BASIS = "90 %: step times and KV at the ends of theirs, and sampling"
 
 
 def application_table(plan: ApplicationPlan, width: int | None = None) -> str:
@@ -25,7 +28,15 @@ def _decided(plan: ApplicationPlan, width: int) -> Iterator[str]:
     yield ""
     yield from _entries(plan, width)
     yield ""
-    for label, text in [*_places(plan), *_caches(plan), *_gpus(plan), *_limits(plan), *_reasons(plan)]:
+    for label, text in [
+        *_scaled(plan),
+        *_places(plan),
+        *_rules(plan),
+        *_caches(plan),
+        *_gpus(plan),
+        *_limits(plan),
+        *_reasons(plan),
+    ]:
         if text:
             yield from wrapped(f"  {label:{LABEL}}", text, width)
 
@@ -33,18 +44,19 @@ def _decided(plan: ApplicationPlan, width: int) -> Iterator[str]:
 def _total(plan: ApplicationPlan) -> str:
     decision = plan.decision
     assert decision is not None
-    parts = [f"{decision.replicas} replicas on {_count(len(decision.nodes), 'node')}"]
+    parts = [f"{decision.replicas} replicas on {count(len(decision.nodes), 'node')}"]
     if decision.gpus:
         parts.append(f"{sum(one.gpus for one in decision.gpus)} GPUs")
     if decision.usd_per_hour is not None:
         parts.append(f"{decision.usd_per_hour:.4g} USD/h")
     parts += [f"{decision.cpu_cores:.4g} cores", f"{decision.memory_gib:.4g} GiB"]
     if plan.why is not None:
-        parts.append(f"for {plan.why.load.rate_per_s:,.4g} requests/s")
+        parts.append(f"for {rate(plan.why.load.rate_per_s)} requests/s")
     return " · ".join(parts)
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """A number with its noun."""
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
@@ -84,6 +96,34 @@ def _entries(plan: ApplicationPlan, width: int) -> Iterator[str]:
         yield text + (f"   {interval:<21}{seconds(one.network_s)}" if whole else "")
 
 
+def _scaled(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
+    assert plan.decision is not None
+    ranged = [(one.service, one.scaling) for one in plan.decision.services if one.scaling]
+    if ranged:
+        low = ranged[0][1].least_rate_per_s
+        said = ", ".join(f"{name} {one.least}–{one.most} at {one.cpu_utilisation:.0%}" for name, one in ranged)
+        yield "scales", f"replicas at CPU use of the request, down to {rate(low)} requests/s: {said}"
+
+
+def _rules(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
+    """What the services' affinities ask for, all of it kept."""
+    assert plan.decision is not None
+    said = [f"{one.service} {', '.join(_asked(one.affinity))}" for one in plan.decision.services if one.affinity]
+    if said:
+        yield "kept", "; ".join(said[:MOST_ROWS])
+
+
+def _asked(one: Affinity) -> Iterator[str]:
+    if one.node_labels:
+        yield "on " + " and ".join(f"{key}={value}" for key, value in one.node_labels.items())
+    if one.most_per_node:
+        yield f"at most {one.most_per_node} a node"
+    if one.apart_from:
+        yield f"apart from {' and '.join(one.apart_from)}"
+    if one.together_with:
+        yield f"beside {' and '.join(one.together_with)}"
+
+
 def _places(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
     assert plan.decision is not None
     for node in plan.decision.nodes[:MOST_NODES]:
@@ -118,7 +158,28 @@ def _gpus(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
     assert plan.decision is not None
     for one in plan.decision.gpus:
         price = "" if one.usd_per_hour is None else f", {one.usd_per_hour:.4g} USD/h"
-        yield "gpus", f"{one.service}: {_count(one.gpus, 'GPU')}{price}, {one.outcome} for {one.workload}"
+        engines = " + ".join(_engine(each) for each in one.deployments)
+        yield "gpus", f"{one.service}: {count(one.gpus, 'GPU')}{price}: {engines}, {one.outcome} for {one.workload}"
+        yield "", f"answers in {stated(one.e2e_s)}; first token in {stated(one.ttft_s)}"
+        beyond = "" if one.headroom is None else f"; its own SLO holds up to {one.headroom:.3g} ×"
+        yield "", f"for {one.rate_per_s:.3g} requests/s{beyond}; intervals {BASIS}"
+
+
+def _engine(one: DeploymentInPlan) -> str:
+    roles = one.roles
+    copies = roles.prefill.replicas + roles.decode.replicas if isinstance(roles, Roles) else one.replicas
+    return f"{copies} × {one.model} on {one.pool or one.device}, tp {one.parallel.tp}"
+
+
+def stated(found: Percentiles) -> str:
+    """The median and the highest percentile with its interval."""
+    given = {name: one for name in ("p50", "p90", "p95", "p99") if (one := getattr(found, name)) is not None}
+    if not given:
+        return "–"
+    last = list(given)[-1]
+    ends = f" ({seconds(given[last].low)} – {seconds(given[last].high)})"
+    middle = f"p50 {seconds(given['p50'].value)}, " if "p50" in given and last != "p50" else ""
+    return f"{middle}{last} {seconds(given[last].value)}{ends}"
 
 
 def _limits(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
@@ -127,11 +188,11 @@ def _limits(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
         return
     yield (
         "fails first",
-        f"at {found.fails_first.rate_per_s:,.5g} requests/s ({found.fails_first.factor:.2f} × the plan's): "
+        f"at {rate(found.fails_first.rate_per_s)} requests/s ({found.fails_first.factor:.2f} × the plan's): "
         + found.fails_first.what,
     )
-    yield "keeps", f"every bound up to {found.keeps_slo_up_to_per_s:,.5g} requests/s with this allocation"
-    yield "ceiling", f"{found.ceiling_per_s:,.5g} requests/s: {found.ceiling_reason}"
+    yield "keeps", f"every bound up to {rate(found.keeps_slo_up_to_per_s)} requests/s with this allocation"
+    yield "ceiling", f"{rate(found.ceiling_per_s)} requests/s: {found.ceiling_reason}"
     yield "nodes", f"{found.cpu_utilisation:.0%} of their cores kept busy"
 
 
@@ -140,74 +201,32 @@ def _reasons(plan: ApplicationPlan) -> Iterator[tuple[str, str]]:
     if why is None:
         return
     at = f", highest at {why.load.at}" if why.load.at else ""
-    yield "load", f"{why.load.rate_per_s:,.4g} requests/s: {why.load.basis}{at}"
+    yield "load", f"{rate(why.load.rate_per_s)} requests/s: {why.load.basis}{at}"
     yield "why", plan.status.reason
-    least = "" if why.least_usd_per_hour is None else f"; no nodes below {why.least_usd_per_hour:.3g} USD/h hold them"
     yield (
         "placement",
         f"{why.placement}: {why.network_in_flight:.3g} calls on the network at a time, {why.interference_cores:.3g}"
-        f" cores lost to neighbours{least}",
+        " cores lost to neighbours",
     )
+    yield "bound", _bound(plan)
+    yield "proven", "; ".join(why.proven)
+    yield "not proven", "; ".join(why.unproven)
     for one in why.compared:
         price = "" if one.usd_per_hour is None else f"{one.usd_per_hour:.4g} USD/h, "
         tight = "" if one.latency_over_bound is None else f", {one.latency_over_bound:.0%} of the tightest bound"
         yield "compared", one.way + ": " + (one.fails or f"{price}{one.nodes} nodes, {one.replicas} replicas{tight}")
-    for note in why.notes[:6]:
+    for note in why.notes[:MOST_NOTES]:
         yield "note", note
     measured = sum(one.basis == "measured" for one in plan.evidence)
     yield "evidence", f"{measured} of {len(plan.evidence)} sources measured, the others assumed or published"
 
 
-def explain(plan: ApplicationPlan, *, plot: bool = False) -> str:
-    """Tell the plan in sentences, step by step; ``plot`` draws how busy each service is as bars."""
-    if plan.decision is None or plan.why is None or plan.expected is None:
-        return "\n".join(refused(plan, WIDEST))
-    lines: list[str] = []
-    for text in _sentences(plan):
-        lines += [*textwrap.wrap(text, WIDEST), ""]
-    return "\n".join(lines + (_bars(plan) if plot else []))
-
-
-def _sentences(plan: ApplicationPlan) -> Iterator[str]:
-    decision, why, expected = plan.decision, plan.why, plan.expected
-    if decision is None or why is None or expected is None:
-        return
-    yield f"Planned for {why.load.rate_per_s:,.4g} requests per second: {why.load.basis}."
-    for cache in decision.caches:
-        yield (
-            f"A read of {cache.service} takes {seconds(cache.read_s)} instead of {seconds(cache.uncached_s)}: of "
-            f"{cache.reads_per_s:,.4g} reads per second {cache.database_reads_per_s:,.4g} reach {cache.database}, "
-            f"and {cache.disk_share:.1%} of all its disk."
-        )
-    for one in expected.entries:
-        taken = why.reserved_network_s.get(one.entry, 0.0)
-        yield (
-            f"{one.entry} must answer within {seconds(one.bound_s)} ({one.level}). {seconds(taken)} were kept for the "
-            f"network before the rest was split; simulated whole it takes {seconds(one.simulated_s.value)}, standard "
-            f"error {seconds(one.standard_error_s)}; its longest way spends {seconds(one.network_s)} on the network."
-        )
-    for service in sorted(decision.services, key=lambda each: -each.utilisation)[:1]:
-        yield (
-            f"{service.service} is the busiest: {service.visits_per_s:,.4g} visits per second over "
-            f"{service.limit_per_s:,.4g} that {_count(service.replicas, 'replica')} can do is "
-            f"{service.utilisation:.0%}."
-        )
-    yield (
-        f"As the load rises this gives way first, at {expected.fails_first.rate_per_s:,.5g} requests per second: "
-        f"{expected.fails_first.what}."
-    )
-    yield plan.status.reason[0].upper() + plan.status.reason[1:] + "."
-    yield from (note[0].upper() + note[1:] + "." for note in why.notes)
-
-
-def _bars(plan: ApplicationPlan) -> list[str]:
-    assert plan.decision is not None
-    rows = sorted(plan.decision.services, key=lambda one: -one.utilisation)[:20]
-    wide = min(max(len(one.service) for one in rows), 26)
-    return [
-        f"{one.service[:wide]:{wide}} {'█' * max(round(50 * min(one.utilisation, 1.0)), 1)} {one.utilisation:.0%}"
-        for one in rows
-    ]
+def _bound(plan: ApplicationPlan) -> str:
+    why = plan.why
+    if why is None or why.bound_usd_per_hour is None or why.gap is None:
+        return ""
+    above = ", which these cost" if why.gap < 1e-9 else f"; these cost {why.gap:.0%} more"
+    return f"no plan's nodes cost less than {why.bound_usd_per_hour:.4g} USD/h{above}"
 
 
 def seconds(value: float | None) -> str:
@@ -217,3 +236,8 @@ def seconds(value: float | None) -> str:
     if value < 0.9995e-3:
         return f"{value * 1e6:.3g} µs"
     return f"{value * 1e3:.3g} ms" if value < 0.9995 else f"{value:.3g} s"
+
+
+def rate(per_s: float) -> str:
+    """A rate to four digits, without an exponent where it is large."""
+    return f"{per_s:,.0f}" if per_s >= 1000.0 else f"{per_s:.4g}"

@@ -34,7 +34,7 @@ def patches(plan: ServingPlan, sha256: str) -> str:
             f"{wide[0].name}: a replica of {wide[0].parallel.gpus} GPUs spans nodes, which a Deployment cannot",
             cure="`tonnage export llm-d` writes a LeaderWorkerSet.",
         )
-    return rendered(head(plan, found), [priority(sha256), *(one for group in found for one in _of(group, sha256))])
+    return rendered(head(plan, found), [priority(sha256), *(one for group in found for one in of_group(group, sha256))])
 
 
 def head(plan: ServingPlan, found: list[Group]) -> Iterator[str]:
@@ -57,7 +57,8 @@ def priority(sha256: str) -> Manifest:
     return priority_class(PRIORITY_CLASS, PRIORITY, "serves requests under an SLO", sha256)
 
 
-def _of(group: Group, sha256: str) -> Iterator[Manifest]:
+def of_group(group: Group, sha256: str) -> Iterator[Manifest]:
+    """Yield the Deployment, the Service and the disruption budget of a group."""
     engine = container(group, group.parallel.gpus, command=["vllm", "serve"], args=group.words)
     yield {
         "apiVersion": "apps/v1",

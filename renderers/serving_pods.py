@@ -48,9 +48,13 @@ def groups(plan: ServingPlan) -> list[Group]:
 
     Raises `InputError` for a plan without a decision, of another engine than vLLM, or whose name is no object's.
     """
-    deployments: tuple[DeploymentInPlan, ...] = decided(plan).deployments
+    return groups_of(plan.metadata.name, decided(plan).deployments)
+
+
+def groups_of(name: str, deployments: tuple[DeploymentInPlan, ...]) -> list[Group]:
+    """Return the groups of ``deployments`` under ``name``. Raises `InputError` as `groups` does."""
     several = len(deployments) > 1
-    names = [f"{plan.metadata.name}-{at}" if several else plan.metadata.name for at in range(1, len(deployments) + 1)]
+    names = [f"{name}-{at}" if several else name for at in range(1, len(deployments) + 1)]
     return [group for name, one in zip(names, deployments, strict=True) for group in _groups(name, one)]
 
 

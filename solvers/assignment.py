@@ -1,7 +1,7 @@
 """Replicas of services to nodes: money, calls between nodes, interference and balance; exact, or genetic with swaps.
 
-A quadratic assignment with capacities (after SealOS+; the formulation is ours). R replicas of S services, N nodes, D
-kinds of capacity.
+A quadratic assignment with capacities and conflicts (after SealOS+; the formulation is ours). R replicas of S services,
+N nodes, D kinds of capacity.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from solvers.conflicts import Rules, broken
+from solvers.node_price import Offer, cheapest, covering
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 EXACT_WAYS = 30_000  # so many ways or fewer are all looked at
 POPULATION, GENERATIONS, STALE = 48, 120, 30
 TOURNAMENT, MUTATION = 3, 0.05
-OVERFULL = 1e9  # cost of a relative overflow of 1: no overflow pays
+OVERFULL = 1e9  # cost of a relative overflow of 1, and of a replica against a rule: neither pays
 CHUNK = 512
 MOST_SWAPS = 2000
 
@@ -31,7 +34,8 @@ class Problem:
 
     ``traffic`` [S, S]: calls per second of all replicas of a service to another, spread evenly over the replicas of
     both. ``call_s`` [N, N]: time that the network adds to a call; 0 on the diagonal. ``busy`` [S]: cores that one
-    replica keeps busy. ``slowdown`` [S]: relative growth of its time beside neighbours that fill the node.
+    replica keeps busy. ``slowdown`` [S]: relative growth of its time beside neighbours that fill the node. ``rules``:
+    which services may be on which nodes and with which others; None: all.
     """
 
     service: IntArray  # [R]
@@ -45,13 +49,14 @@ class Problem:
     slowdown: FloatArray
     money_weight: float = 100.0  # cores that one unit of money is worth
     balance_weight: float = 0.1
+    rules: Rules | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """``node`` [R] of each replica; ``cost`` in cores; ``money`` in its own unit, never less than ``bound``.
 
-    ``feasible``: no node holds more than it can; ``method`` ``exact`` has looked at every way.
+    ``feasible``: no node holds more than it can, and no rule is broken; ``method`` ``exact`` has looked at every way.
     """
 
     node: IntArray
@@ -68,11 +73,47 @@ def place(problem: Problem, *, seed: int = 0) -> Found:
     """Return the placement of least cost among all where there are 30,000 ways or fewer, else the best that was found.
 
     Otherwise a genetic algorithm over assignment vectors, seeded by first-fit decreasing, whose best are improved by
-    moving and swapping replicas until nothing helps [ours; after SealOS+'s hybrid].
+    moving and swapping replicas until nothing helps [ours; after SealOS+'s hybrid]. Where its nodes are dearer than
+    what whole nodes must cost, the integer programme of `cheapest` is asked for cheaper ones, and improved likewise.
     """
     if _ways(problem) <= EXACT_WAYS:
-        return _found(problem, _enumerated(problem), "exact")
-    return _found(problem, _evolved(problem, np.random.default_rng(seed)), "genetic with swaps")
+        node = _enumerated(problem)
+        return _found(problem, node, "exact", _bound(problem, node)[0])
+    rng = np.random.default_rng(seed)
+    node = _evolved(problem, rng)
+    bound, other = _bound(problem, node)
+    if other is not None:
+        both = np.array([node, _improved(problem, other, rng)])
+        node = both[int(np.argmin(costs(problem, both)))]
+    return _found(problem, node, "genetic with swaps", bound)
+
+
+def _bound(problem: Problem, node: IntArray) -> tuple[float, IntArray | None]:
+    """A price that no placement is below, and a placement cheaper than ``node`` where the programme found one."""
+    money, *_, overflow = (float(part[0]) for part in _parts(problem, node[None]))
+    given = offer(problem)
+    bound = covering(given)
+    if overflow <= 0.0 and money <= bound * (1.0 + 1e-9):
+        return bound, None
+    found = cheapest(given)
+    better = found.count is not None and (overflow > 0.0 or found.money < money * (1.0 - 1e-9))
+    return max(bound, found.bound), _nodes_of(problem, found.count) if better and found.count is not None else None
+
+
+def offer(problem: Problem) -> Offer:
+    """Return the part of ``problem`` that prices rest on: nodes, what is asked of them, and the rules."""
+    return Offer(
+        replicas=np.bincount(problem.service, minlength=len(problem.need)), need=problem.need,
+        capacity=problem.capacity, money=problem.money, rules=problem.rules,
+    )  # fmt: skip
+
+
+def _nodes_of(problem: Problem, count: IntArray) -> IntArray:
+    """The node [R] of each replica from how many of each service are on each node [S, N]."""
+    node = np.empty(len(problem.service), dtype=np.int64)
+    for service, row in enumerate(count):
+        node[problem.service == service] = np.repeat(np.arange(len(row)), row)
+    return node
 
 
 def costs(problem: Problem, nodes: IntArray) -> FloatArray:
@@ -94,7 +135,7 @@ def _counts(problem: Problem, nodes: IntArray) -> FloatArray:
 
 
 def _parts(problem: Problem, nodes: IntArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Money, network, interference, imbalance and overflow of each assignment."""
+    """Money, network, interference, imbalance, and overflow with broken rules of each assignment."""
     count = _counts(problem, nodes)
     share = count / np.maximum(count.sum(axis=2, keepdims=True), 1.0)
     money = (count.sum(axis=1) > 0.0) @ problem.money
@@ -110,7 +151,7 @@ def _parts(problem: Problem, nodes: IntArray) -> tuple[FloatArray, FloatArray, F
     imbalance = (used * (level - mean[:, None]) ** 2 * problem.cores).sum(axis=1)
     need = np.einsum("psn,sd->pnd", count, problem.need)
     overflow = (np.maximum(need - problem.capacity * (1.0 + 1e-9), 0.0) / problem.capacity.max(axis=0)).sum(axis=(1, 2))
-    return money, network, interference, imbalance, overflow
+    return money, network, interference, imbalance, overflow + broken(problem.rules, count)
 
 
 def _total(problem: Problem, money: FloatArray, network: FloatArray, interference: FloatArray, imbalance: FloatArray,
@@ -119,30 +160,11 @@ def _total(problem: Problem, money: FloatArray, network: FloatArray, interferenc
     return np.asarray(useful + OVERFULL * overflow)
 
 
-def least_money(problem: Problem) -> float:
-    """Return the money below which no whole nodes offer the sum of all needs; infinite where all together do not.
-
-    A covering programme over kinds of nodes, solved exactly (std); that replicas cannot be cut is left out.
-    """
-    from scipy.optimize import Bounds, LinearConstraint, milp
-
-    total = problem.need[problem.service].sum(axis=0)
-    kinds, counts = np.unique(np.column_stack([problem.money, problem.capacity]), axis=0, return_counts=True)
-    if (counts @ kinds[:, 1:] < total * (1.0 - 1e-9)).any():
-        return math.inf
-    enough = LinearConstraint(kinds[:, 1:].T, total * (1.0 - 1e-9), np.inf)
-    found = milp(
-        kinds[:, 0], constraints=enough, integrality=np.ones(len(kinds), dtype=np.int64), bounds=Bounds(0, counts)
-    )
-    return float(found.fun) if found.success else 0.0
-
-
-def _found(problem: Problem, node: IntArray, method: Literal["exact", "genetic with swaps"]) -> Found:
+def _found(problem: Problem, node: IntArray, method: Literal["exact", "genetic with swaps"], bound: float) -> Found:
     parts = _parts(problem, node[None])
     money, network, interference, _, overflow = (float(part[0]) for part in parts)
     return Found(
-        node=node, cost=float(_total(problem, *parts)[0]), money=money,
-        bound=money if method == "exact" else min(least_money(problem), money),
+        node=node, cost=float(_total(problem, *parts)[0]), money=money, bound=min(bound, money),
         network=network, interference=interference, feasible=overflow <= 0.0, method=method,
     )  # fmt: skip
 
@@ -202,16 +224,27 @@ def _orders(problem: Problem, rng: np.random.Generator) -> Iterator[IntArray]:
 
 
 def _first_fit(problem: Problem, order: IntArray) -> IntArray:
-    """The largest replica first, each on the first node of ``order`` with room, else on the one with most of it."""
-    need = problem.need[problem.service]
+    """The largest replica first, each on the first node of ``order`` with room, else on the one with most of it.
+
+    A node counts as without room where a rule forbids it; replicas that need another beside them come after the others.
+    """
+    need, rules = problem.need[problem.service], problem.rules
     scaled = (need / problem.capacity.max(axis=0)).max(axis=1)
-    left = problem.capacity[order].copy()
+    after = np.zeros(len(problem.need), dtype=np.bool_)
+    if rules is not None:
+        after |= rules.together.any(axis=1)
+    left, count = problem.capacity.copy(), np.zeros((len(problem.need), len(problem.capacity)))
     found = np.zeros(len(need), dtype=np.int64)
-    for replica in np.argsort(-scaled, kind="stable").tolist():
+    for replica in np.lexsort((-scaled, after[problem.service])).tolist():
+        service = int(problem.service[replica])
         fits = (left >= need[replica] - 1e-9).all(axis=1)
-        at = int(np.argmax(fits)) if fits.any() else int(np.argmax((left - need[replica]).min(axis=1)))
+        if rules is not None:
+            fits &= rules.open_to(service, count)
+        spare = (left[order] - need[replica]).min(axis=1)
+        at = int(order[np.argmax(fits[order])] if fits.any() else order[np.argmax(spare)])
         left[at] -= need[replica]
-        found[replica] = order[at]
+        count[service, at] += 1.0
+        found[replica] = at
     return found
 
 

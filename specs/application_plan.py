@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from specs.base import Figure, Spec
-from specs.plan import PlanDocument
+from specs.application import Affinity, Resources
+from specs.base import Figure, Share, Spec
+from specs.deployment import DeploymentInPlan
+from specs.plan import Percentiles, PlanDocument
 
 
 class LoadPlanned(Spec):
@@ -17,6 +19,7 @@ class LoadPlanned(Spec):
     level: str | None = None  # of the forecast's quantile
     at: str | None = None  # when the forecast is highest, UTC
     mean_per_s: float | None = None  # of the forecast's medians
+    lowest_per_s: float | None = None  # of the same quantile within the horizon
 
 
 class CachePlanned(Spec):
@@ -40,11 +43,33 @@ class CachePlanned(Spec):
     database_reads_per_s: float
 
 
+class ScalingRange(Spec):
+    """From the lowest to the highest forecast: replicas that the SLO needs at each, and the CPU use to hold between.
+
+    ``cpu_utilisation``: of what a replica requests; the least that the SLO allows at the loads that were split between.
+    """
+
+    least: int
+    most: int
+    cpu_utilisation: Share
+    least_rate_per_s: float  # of all entries together, at which ``least`` replicas keep the SLO
+
+
 class ServicePlanned(Spec):
-    """One service: its replicas, what they ask for together, its budget, and on which nodes they are."""
+    """One service: its replicas, what they ask for together, its budget, and on which nodes they are.
+
+    ``requests`` and ``limits`` are of one replica, its share of the caches in them. ``spare``: whole replicas beyond
+    what the budget needs.
+    """
 
     service: str
+    namespace: str | None = None
     replicas: int
+    spare: int = 0
+    requests: Resources | None = None
+    limits: Resources | None = None
+    affinity: Affinity | None = None
+    scaling: ScalingRange | None = None
     current_replicas: int | None = None
     budget_s: float | None = None
     visits_per_s: float
@@ -68,14 +93,23 @@ class NodePlanned(Spec):
 
 
 class GpusPlanned(Spec):
-    """GPUs of one service that serves a language model, from its serving plan."""
+    """GPUs of one service that serves a language model, from its serving plan, and the latencies stated there.
+
+    ``e2e_s``: of whole answers, whose upper ends the application is planned with. ``headroom``: the largest multiple
+    of its rate at which the workload's own SLO still holds.
+    """
 
     service: str
     workload: str
     gpus: int
     usd_per_hour: float | None = None
     outcome: str
-    answers_within_s: dict[str, float]
+    reason: str
+    rate_per_s: float  # that it was planned for
+    headroom: float | None = None
+    deployments: tuple[DeploymentInPlan, ...]
+    ttft_s: Percentiles
+    e2e_s: Percentiles
 
 
 class ApplicationDecision(Spec):
@@ -89,6 +123,7 @@ class ApplicationDecision(Spec):
     usd_per_hour: float | None = None
     cpu_cores: float
     memory_gib: float
+    node_label: str = "tonnage/node"  # whose value names the nodes; set it on them where it is not a hostname
 
 
 class EntryPlanned(Spec):
@@ -137,11 +172,19 @@ class Compared(Spec):
 
 
 class ApplicationWhy(Spec):
-    """How each step decided, bounds and gaps, what was compared, and what the plan rests on."""
+    """How each step decided, bounds and gaps, what was compared, and what the plan rests on.
+
+    ``bound_usd_per_hour``: no plan of this application on these nodes costs less, whatever its caches, replicas and
+    placement; ``gap``: how far this plan is above it, relative. ``proven`` and ``unproven``: what stands behind both.
+    """
 
     load: LoadPlanned
     placement: str
-    least_usd_per_hour: float | None = None  # no placement of these replicas costs less
+    least_usd_per_hour: float | None = None  # no nodes for these replicas cost less
+    bound_usd_per_hour: float | None = None
+    gap: float | None = None
+    proven: tuple[str, ...] = ()
+    unproven: tuple[str, ...] = ()
     network_in_flight: float  # calls on the network at a time
     interference_cores: float  # lost to neighbours
     reserved_network_s: dict[str, float]  # taken off each bound before the split

@@ -27,7 +27,10 @@ class Language:
 
 
 def language(question: Question) -> Language:
-    """Plan the GPUs of each LLM service at its workload's rate, at least that of its visits; raises `InputError`."""
+    """Plan the GPUs of each LLM service at its workload's rate, at least that of its visits; raises `InputError`.
+
+    What its workload refers to is added to the question's inputs.
+    """
     plans: list[tuple[str, ServingPlan]] = []
     profiles: dict[str, ServiceProfileSpec] = {}
     gpus: list[GpusPlanned] = []
@@ -35,25 +38,47 @@ def language(question: Question) -> Language:
     for one in question.services:
         if one.name not in question.llm or one.workload is None:
             continue
-        path = question.path.parent / one.workload
-        rate, needed = _rate(read_document(path, Workload)), visits(question)[one.name]
-        if rate is not None and needed > rate * (1.0 + 1e-9):
-            cure = f"Raise the arrivals of {one.workload} to {needed:.4g} per second."
-            text = f"service {one.name}: it is visited {needed:.4g} times per second, its workload has {rate:.4g}"
-            raise InputError(text, cure=cure)
-        found = plan_serving(path, question.cluster, store=question.store, seed=question.seed)
+        found, rate = _served(question, one.name, one.workload)
         plans.append((one.name, found))
         if found.decision is None or found.expected is None:
             continue
-        profiles[one.name] = _profile(one.name, found, rate or needed)
-        gpus.append(
-            GpusPlanned(
-                service=one.name, workload=one.workload, gpus=found.decision.gpus, outcome=found.status.outcome,
-                usd_per_hour=found.decision.usd_per_hour, answers_within_s=_latencies(found),
-            )
-        )  # fmt: skip
+        profiles[one.name] = _profile(one.name, found, rate)
+        gpus.append(_planned(one.name, one.workload, found, rate))
         evidence += [entry.model_copy(update={"quantity": f"{one.name}: {entry.quantity}"}) for entry in found.evidence]
     return Language(tuple(plans), profiles, tuple(gpus), tuple(evidence))
+
+
+def _served(question: Question, name: str, workload: str) -> tuple[ServingPlan, float]:
+    """The serving plan and the rate that it answers for; refused before planning where the document says its rate."""
+    path, needed = question.path.parent / workload, visits(question)[name]
+    rate = _rate(read_document(path, Workload))
+    if rate is not None:
+        _check(name, workload, needed, rate)
+    found = plan_serving(path, question.cluster, store=question.store, seed=question.seed)
+    question.inputs.update(found.metadata.inputs)
+    if rate is None and found.why is not None:
+        told = found.why.load.get("rate_per_s")
+        rate = float(told) if told is not None else needed
+        _check(name, workload, needed, rate)
+    return found, rate or needed
+
+
+def _check(name: str, workload: str, needed: float, rate: float) -> None:
+    if needed > rate * (1.0 + 1e-9):
+        cure = f"Raise the arrivals of {workload} to {needed:.4g} per second: its `rate_per_s`, or a trace's `scale`."
+        text = f"service {name}: it is visited {needed:.4g} times per second, its workload has {rate:.4g}"
+        raise InputError(text, cure=cure)
+
+
+def _planned(name: str, workload: str, found: ServingPlan, rate: float) -> GpusPlanned:
+    assert found.decision is not None
+    assert found.expected is not None
+    return GpusPlanned(
+        service=name, workload=workload, gpus=found.decision.gpus, outcome=found.status.outcome,
+        usd_per_hour=found.decision.usd_per_hour, reason=found.status.reason, rate_per_s=rate,
+        headroom=found.why.headroom if found.why else None, deployments=found.decision.deployments,
+        ttft_s=found.expected.ttft_s, e2e_s=found.expected.e2e_s,
+    )  # fmt: skip
 
 
 def _rate(workload: Workload) -> float | None:

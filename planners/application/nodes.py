@@ -10,7 +10,8 @@ import numpy as np
 from planners.application.question import Question, node_names
 from predictors.application.graph import read_graph
 from solvers.assignment import FloatArray, Found, IntArray, Problem, place, share_of
-from specs.application import ApplicationSpec
+from solvers.conflicts import Rules
+from specs.application import Affinity, ApplicationSpec, Service
 from specs.cluster import CpuPool
 
 
@@ -49,8 +50,25 @@ def problem_of(
         need=np.array(need), capacity=np.array(capacity), money=np.array([_price(pool) for _, pool in nodes]),
         cores=np.array([pool.cpu_cores for _, pool in nodes]), traffic=_traffic(question, spec, names),
         call_s=question.call.value * (1.0 - np.eye(len(nodes))), busy=np.array(busy),
-        slowdown=np.array([one.slowdown or 0.0 for one in services]),
+        slowdown=np.array([one.slowdown or 0.0 for one in services]), rules=_rules(services, nodes, replicas),
     )  # fmt: skip
+
+
+def _rules(services: list[Service], nodes: list[tuple[str, CpuPool]], replicas: Mapping[str, int]) -> Rules | None:
+    """What the services' affinities ask for; None where they ask for nothing. One service on GPUs is apart anyway."""
+    if not any(one.affinity for one in services):
+        return None
+    names = [one.name for one in services]
+    asked = [one.affinity or Affinity() for one in services]
+    apart, together = (np.zeros((len(names), len(names)), dtype=np.bool_) for _ in range(2))
+    for i, one in enumerate(asked):
+        for at in (names.index(other) for other in one.apart_from if other in names):
+            apart[i, at] = apart[at, i] = at != i
+        for other in one.together_with:
+            together[i, names.index(other)] = other != names[i]
+    each = [1 if names[i] in one.apart_from else one.most_per_node or replicas[names[i]] for i, one in enumerate(asked)]
+    allowed = [[one.node_labels.items() <= pool.labels.items() for _, pool in nodes] for one in asked]
+    return Rules(allowed=np.array(allowed), most=np.array(each), apart=apart, together=together)
 
 
 def _price(pool: CpuPool) -> float:
@@ -89,7 +107,8 @@ def _renumbered(problem: Problem, node: IntArray) -> IntArray:
     """The same placement with nodes that are alike taken in their order."""
     alike: dict[tuple[float, ...], list[int]] = {}
     for i in range(len(problem.capacity)):
-        key = (float(problem.money[i]), float(problem.cores[i]), *problem.capacity[i].tolist())
+        allowed = () if problem.rules is None else tuple(problem.rules.allowed[:, i].tolist())
+        key = (float(problem.money[i]), float(problem.cores[i]), *problem.capacity[i].tolist(), *allowed)
         alike.setdefault(key, []).append(i)
     first: dict[int, int] = {}
     for members in alike.values():
@@ -104,23 +123,3 @@ def crossing(one: Placed, caller: str, callee: str) -> float:
         return 1.0
     first, second = one.share[one.names.index(caller)], one.share[one.names.index(callee)]
     return float(max(1.0 - first @ second, 0.0))
-
-
-def short_of(question: Question, problem: Problem) -> tuple[list[str], str]:
-    """What does not fit, and how many more nodes of the largest pool would do."""
-    total = problem.need[problem.service].sum(axis=0)
-    offered = problem.capacity.sum(axis=0)
-    said = []
-    for kind, unit in enumerate(("cores", "GiB", "pods")):
-        if total[kind] > offered[kind]:
-            said.append(f"{total[kind]:.4g} {unit} are asked for, the nodes offer {offered[kind]:.4g}")
-    largest = problem.need.max(axis=0)
-    if not any((row >= largest - 1e-9).all() for row in problem.capacity):
-        said.append(
-            f"the largest replicas ask for {largest[0]:.4g} cores and {largest[1]:.4g} GiB, which no node has together"
-        )
-    said = said or ["no way was found to put every replica on a node, though their sums fit"]
-    best = max(question.pools, key=lambda pool: pool.cpu_cores)
-    room = np.array([best.cpu_cores - best.system_cpu_cores, best.memory_gib - best.system_memory_gib, best.most_pods])
-    more = int(np.ceil(np.max(np.maximum(total - offered, 0.0) / room)))
-    return said, f"at least {max(more, 1)} more nodes of pool {best.name}"

@@ -5,44 +5,35 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from planners.application.answer import Answer
 from planners.application.caching import cached, with_caches
-from planners.application.language import Language, language
+from planners.application.language import language
 from planners.application.load import LoadAsked
 from planners.application.nodes import Placed, placed, problem_of
+from planners.application.proof import prove
 from planners.application.question import OnProgress, Question, read_question, visits
 from planners.application.refusals import abstained, no_room, not_split, unconfirmed
-from planners.application.report import report
+from planners.application.report import Around, report
+from planners.application.scaling import ranges
+from planners.application.splitting import fewer, name_of, split, tightened
 from planners.application.whole import Whole, longest_network, simulate_whole, slowed
-from planners.slo import plan as plan_slo
 from predictors.application.network import network_of
 from predictors.application.stations import Queue
-from solvers.assignment import share_of
-from specs.application import Application, ApplicationSpec, Entry
+from solvers.assignment import FloatArray, share_of
+from solvers.conflicts import broken
+from specs.application import ApplicationSpec
 from specs.application_plan import ApplicationPlan, CachePlanned, Compared
 from specs.errors import InfeasibleError
-from specs.slo_plan import SloPlan
 
 ATTEMPTS = 4
 AIM = 0.7  # utilisation by which readers' replicas are guessed before they are planned
 MARGIN = 0.5  # of a standard error kept when the bounds are tightened
 RESERVES = (1.0, 0.0)  # of the network, before anything is placed: every call leaves its node, or none does
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """One allocation with its placement and simulation."""
-
-    slo: SloPlan
-    spec: ApplicationSpec  # with its caches
-    caches: list[CachePlanned]
-    replicas: dict[str, int]
-    where: Placed
-    whole: Whole
-    reserved_s: dict[str, float]
-    factor: float
 
 
 Failed = Callable[[float], ApplicationPlan]
@@ -81,22 +72,30 @@ def plan(
     best: Answer | None = None
     failed: list[Failed] = []
     for reserve in RESERVES:
-        found = _attempted(question, reserve, True, progress)
+        found = _attempted(question, reserve, progress, known=best)
         if not isinstance(found, Answer):
             failed.append(found)
         elif best is None or _key(found) < _key(best):
             best = found
     if best is None:
         return failed[0](started)
-    return report(question, served, best, tuple(_compared(question, best, progress)), started)
+    compared = tuple(_compared(question, best, progress))
+    around = Around(compared, prove(question, served, best), ranges(question, best))
+    return report(question, served, best, around, started)
 
 
 def _key(one: Answer) -> tuple[float, int, float]:
     return one.where.found.money, sum(one.replicas.values()), one.whole.over
 
 
-def _attempted(question: Question, reserve: float, caching: bool, progress: OnProgress) -> Answer | Failed:
-    """Split, place and simulate until every bound holds; else what to say of it."""
+def _attempted(
+    question: Question, reserve: float, progress: OnProgress, *, caching: bool = True, known: Answer | None = None,
+    requests: int | None = None,
+) -> Answer | Failed:  # fmt: skip
+    """Split, place and simulate until every bound holds; else what to say of it.
+
+    ``known``: an answer whose placement and simulation stand where the replicas and caches are the same again.
+    """
     replicas = _guessed(question)
     factor = 1.0
     slowdown = {one.name: 1.0 + AIM * (one.slowdown or 0.0) for one in question.services}
@@ -107,24 +106,25 @@ def _attempted(question: Question, reserve: float, caching: bool, progress: OnPr
         spec = with_caches(question.application.spec, caches, visits(question))
         every = {(call.caller, call.callee): reserve * question.call.value for call in spec.calls}
         network = longest_network(question, spec, every)
-        tight = _tightened(slowed(spec, slowdown), network, factor)
+        tight = tightened(slowed(spec, slowdown), network, factor)
         if tight is None:
             return lambda started, n=network: not_split(question, None, n, started)  # type: ignore[misc]
-        split = _split(question, tight)
-        if split.decision is None:
-            return lambda started, s=split, n=network: not_split(question, s, n, started)  # type: ignore[misc]
-        replicas = {one.service: one.replicas for one in split.decision.services}
+        found = split(question, tight)
+        if found.decision is None:
+            return lambda started, s=found, n=network: not_split(question, s, n, started)  # type: ignore[misc]
+        replicas = {one.service: one.replicas for one in found.decision.services}
         caches = cached(question, replicas) if caching else []
         spec = with_caches(question.application.spec, caches, visits(question))
-        where = _placed(question, spec, replicas, caches)
+        same = known if known is not None and (known.replicas, known.caches) == (replicas, caches) else None
+        where = same.where if same else _placed(question, spec, replicas, caches)
         if not where.found.feasible:
             return lambda started, w=where: no_room(question, w, started)  # type: ignore[misc]
         slowdown = {name: max(slowdown[name], by) for name, by in where.slowdown.items()}
-        whole = _whole(question, spec, replicas, where, progress)
+        whole = same.whole if same else _whole(question, spec, replicas, where, progress, requests)
         if whole is not None and whole.holds:
-            reserved = {_name(e): n for e, n in zip(spec.entries, network, strict=True)}
+            reserved = {name_of(e): n for e, n in zip(spec.entries, network, strict=True)}
             return Answer(
-                slo=split, spec=spec, caches=caches, replicas=replicas, where=where, whole=whole,
+                slo=found, spec=spec, caches=caches, replicas=replicas, where=where, whole=whole,
                 reserved_s=reserved, factor=factor,
             )  # fmt: skip
         factor *= 0.95 if whole is None else min(1.0 / _excess(whole), 0.99)
@@ -133,21 +133,18 @@ def _attempted(question: Question, reserve: float, caching: bool, progress: OnPr
 
 
 def _whole(
-    question: Question, spec: ApplicationSpec, replicas: Mapping[str, int], where: Placed, progress: OnProgress
-) -> Whole | None:
+    question: Question, spec: ApplicationSpec, replicas: Mapping[str, int], where: Placed, progress: OnProgress,
+    requests: int | None = None,
+) -> Whole | None:  # fmt: skip
     """The whole simulated; None where neighbours slow a service beyond what its replicas do."""
     try:
-        return simulate_whole(question, spec, replicas, where, progress)
+        return simulate_whole(question, spec, replicas, where, progress, requests)
     except InfeasibleError:
         return None
 
 
 def _excess(whole: Whole) -> float:
     return max((one.value_s + MARGIN * (one.standard_error_s or 0.0)) / one.bound_s for one in whole.estimate.bounds)
-
-
-def _name(entry: Entry) -> str:
-    return f"{entry.service}/{entry.operation}" if entry.operation else entry.service
 
 
 def _guessed(question: Question) -> dict[str, int]:
@@ -157,29 +154,6 @@ def _guessed(question: Question) -> dict[str, int]:
         each = (one.concurrency or 1) / one.service_time.mean_s if one.service_time else math.inf
         found[one.name] = max(math.ceil(load[one.name] / (AIM * each)), 1)
     return found
-
-
-def _tightened(spec: ApplicationSpec, network: list[float], factor: float) -> ApplicationSpec | None:
-    """The application with what the network takes off its bounds; None where it takes all."""
-    entries = []
-    for entry, taken in zip(spec.entries, network, strict=True):
-        if entry.slo is not None:
-            left = {quantity: factor * bound - taken for quantity, bound in entry.slo.latency_s.items()}
-            if any(bound <= 0.0 for bound in left.values()):
-                return None
-            entry = entry.model_copy(update={"slo": entry.slo.model_copy(update={"latency_s": left})})
-        entries.append(entry)
-    return spec.model_copy(update={"entries": tuple(entries)})
-
-
-def _split(question: Question, spec: ApplicationSpec) -> SloPlan:
-    documents: tuple[Application, Mapping] = (  # type: ignore[type-arg]
-        question.application.model_copy(update={"spec": spec}), question.profiles,
-    )  # fmt: skip
-    return plan_slo(
-        question.path, compose="convolve", scale=question.load.scale, store=question.store, seed=question.seed,
-        documents=documents,
-    )  # fmt: skip
 
 
 def _placed(
@@ -205,17 +179,19 @@ def _compared(question: Question, best: Answer, progress: OnProgress) -> list[Co
     found = replace(best.where.found, node=node)
     spread = placed(question, names, problem, found)
     used = share_of(problem, node[None])[0].sum(axis=0) > 0.0
-    whole = _whole(question, best.spec, best.replicas, spread, progress)
+    against = broken(problem.rules, _counted(spread)[None])[0] > 0.0
+    whole = None if against else _whole(question, best.spec, best.replicas, spread, progress, fewer(question))
+    fails = "a service is overloaded by its neighbours" if whole is None else None
     said = [
         Compared(
             way="the same replicas spread over every node", usd_per_hour=float(problem.money[used].sum()),
             nodes=int(used.sum()), replicas=sum(best.replicas.values()),
             latency_over_bound=whole.over if whole else None,
-            fails=None if whole else "a service is overloaded by its neighbours",
+            fails="against what the services' affinities ask" if against else fails,
         )
     ]  # fmt: skip
     if best.caches:
-        without = _attempted(question, 0.0, False, progress)
+        without = _attempted(question, 0.0, progress, caching=False, requests=fewer(question))
         way = "without caches"
         if isinstance(without, Answer):
             said.append(
@@ -229,4 +205,7 @@ def _compared(question: Question, best: Answer, progress: OnProgress) -> list[Co
     return said
 
 
-__all__ = ["Answer", "Language", "plan"]
+def _counted(where: Placed) -> FloatArray:
+    """Replicas of each service on each node; [S, N]."""
+    each = np.bincount(where.problem.service, minlength=len(where.names))
+    return np.asarray(np.rint(where.share * each[:, None]))

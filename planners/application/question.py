@@ -76,16 +76,38 @@ def read_question(
 def _check(path: Path, application: Application, llm: frozenset[str]) -> None:
     spec = application.spec
     names = [one.name for one in spec.services]
+    if llm == set(names):
+        cure = f"Plan each alone: tonnage plan serving {spec.services[0].workload} --cluster CLUSTER."
+        raise InputError(f"{path}: every service stands on GPUs: there is nothing to put on CPU nodes", cure=cure)
     for one in spec.services:
         asks = one.requests
         lacks = not (asks and asks.cpu_cores and asks.memory_gib) and one.name not in llm
         if lacks:
             cure = "Give `requests: {cpu_cores: …, memory_gib: …}` of one replica (`tonnage plan rightsizing`)."
             raise InputError(f"{path}: service {one.name}: nothing says what a replica asks of its node", cure=cure)
+        _check_affinity(path, one, names, llm)
         if one.slowdown and one.service_time is None:
             raise InputError(f"{path}: service {one.name}: slowdown needs a service_time", cure="Give both.")
         if one.reads is not None:
             _check_reads(path, application, one, names)
+
+
+def _check_affinity(path: Path, one: Service, names: list[str], llm: frozenset[str]) -> None:
+    asked = one.affinity
+    if asked is None:
+        return
+    where = f"{path}: service {one.name}: affinity"
+    for part, others in (("together_with", asked.together_with), ("apart_from", asked.apart_from)):
+        for other in others:
+            if other not in names:
+                raise InputError(f"{where}.{part}: no service {other!r}{nearest(other, names)}", cure="Name a service.")
+    both = sorted(set(asked.together_with) & set(asked.apart_from))
+    if both:
+        raise InputError(f"{where}: both together with and apart from {both[0]!r}", cure="Keep one of them.")
+    on_gpus = sorted(set(asked.together_with) & llm) or ([one.name] if one.name in llm and asked.together_with else [])
+    if on_gpus:
+        cure = "Its GPUs are planned on the cluster's `pools`, other services on its `cpu_pools`: leave it out."
+        raise InputError(f"{where}.together_with: {on_gpus[0]} stands on GPUs", cure=cure)
 
 
 def _check_reads(path: Path, application: Application, one: Service, names: list[str]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 
-from planners.application.nodes import Placed, short_of
+from planners.application.nodes import Placed
 from planners.application.question import Question
+from planners.application.room import short_of
 from specs.application_estimate import ApplicationEstimate
 from specs.application_plan import ApplicationPlan
 from specs.base import Metadata
@@ -61,7 +62,7 @@ def not_split(question: Question, found: SloPlan | None, network_s: list[float],
 
 def no_room(question: Question, where: Placed, started: float) -> ApplicationPlan:
     """Say what the nodes lack for the replicas that the SLO needs."""
-    said, change = short_of(question, where.problem)
+    said, change = short_of(question, where)
     status = Status(
         outcome="infeasible", reason=f"the nodes cannot hold the replicas that the SLO needs: {said[0]}",
         conflicts=tuple(said), smallest_change=change, solver=solver(started),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from planners.application.answer import Answer
 from planners.application.language import Language
 from planners.application.nodes import Placed, crossing
+from planners.application.proof import Proof
 from planners.application.question import ASSUMED_CALL, Question
 from planners.application.refusals import metadata, solver
 from planners.application.whole import NETWORK, fails_first, longest_network
-from specs.application_estimate import ServiceFound
+from specs.application import Resources, Service
 from specs.application_plan import (
     ApplicationDecision,
     ApplicationExpected,
@@ -21,53 +25,69 @@ from specs.application_plan import (
     Compared,
     EntryPlanned,
     NodePlanned,
+    ScalingRange,
     ServicePlanned,
 )
 from specs.base import Figure
+from specs.deployment import DeploymentInPlan, Roles
 from specs.plan import Evidence, Status
-
-if TYPE_CHECKING:
-    from planners.application.planning import Answer
 
 INTERVAL = 1.645  # standard errors: 90 %, two-sided
 
 
-def report(
-    question: Question, served: Language, answer: Answer, compared: tuple[Compared, ...], started: float
-) -> ApplicationPlan:
-    """Put the answer into words and figures; `optimal` is never claimed, because the steps are planned in turn."""
-    found = answer.where.found
-    decision = _decision(question, served, answer)
+@dataclass(frozen=True)
+class Around:
+    """What stands beside an answer: other ways, what is proven, and in which range each service may be scaled."""
+
+    compared: tuple[Compared, ...]
+    proof: Proof
+    ranges: dict[str, ScalingRange]
+
+
+def report(question: Question, served: Language, answer: Answer, around: Around, started: float) -> ApplicationPlan:
+    """Put the answer into words and figures; `optimal` where it is proven that no plan's nodes are cheaper."""
+    found, proof, compared = answer.where.found, around.proof, around.compared
+    decision = _decision(question, served, answer, around)
     priced = all(pool.usd_per_node_hour for pool in question.pools)
     why = ApplicationWhy(
         load=question.load, placement=found.method, least_usd_per_hour=found.bound if priced else None,
+        bound_usd_per_hour=proof.bound if priced else None, gap=_gap(found.money, proof.bound), proven=proof.said,
+        unproven=proof.open,
         network_in_flight=found.network, interference_cores=found.interference, reserved_network_s=answer.reserved_s,
         tightened=answer.factor,
         compared=compared if priced else tuple(one.model_copy(update={"usd_per_hour": None}) for one in compared),
-        notes=tuple(_notes(question, served, answer)),
+        notes=tuple(_notes(question, served, answer, around)),
     )  # fmt: skip
     return ApplicationPlan(
         metadata=metadata(question),
-        status=Status(outcome="feasible", reason=_reason(answer, decision), solver=solver(started)),
+        status=Status(
+            outcome="optimal" if proof.proven else "feasible", reason=_reason(answer, decision, proof),
+            solver=solver(started),
+        ),
         valid=f"while at most {question.load.rate_per_s:.4g} requests per second enter, in today's mix",
         decision=decision, expected=_expected(question, answer), why=why,
         evidence=tuple(_evidence(question, served, answer)),
     )  # fmt: skip
 
 
-def _reason(answer: Answer, decision: ApplicationDecision) -> str:
+def _gap(money: float, bound: float) -> float | None:
+    return max(money / bound - 1.0, 0.0) if bound > 0.0 else None
+
+
+def _reason(answer: Answer, decision: ApplicationDecision, proof: Proof) -> str:
     found, steps = answer.where.found, "every bound holds in the simulation of the whole"
     nodes = f"{len(decision.nodes)} node{'s' if len(decision.nodes) != 1 else ''}"
-    if found.method == "exact":
-        return f"{steps}; no other way to place these replicas is cheaper than {nodes}"
+    if found.money <= proof.bound * (1.0 + 1e-9):
+        return f"{steps}; no plan of this application has cheaper nodes than these {nodes}"
+    gap = _gap(found.money, proof.bound)
+    above = "" if gap is None else f", at most {gap:.0%} dearer than any plan's"
     if found.money <= found.bound * (1.0 + 1e-9):
-        return f"{steps}; no cheaper nodes hold these replicas than {nodes}"
-    gap = found.money / found.bound - 1.0 if found.bound > 0.0 else 0.0
-    return f"{steps}; {nodes}, at most {max(gap, 0.0):.0%} dearer than any that hold these replicas"
+        return f"{steps}; no cheaper nodes hold these replicas than {nodes}{above}"
+    return f"{steps}; {nodes}{above}"
 
 
-def _decision(question: Question, served: Language, answer: Answer) -> ApplicationDecision:
-    services = tuple(_services(question, answer))
+def _decision(question: Question, served: Language, answer: Answer, around: Around) -> ApplicationDecision:
+    services = tuple(_services(question, served, answer, around))
     nodes = tuple(_nodes(answer.where))
     money = [one.usd_per_hour for one in nodes] + [one.usd_per_hour for one in served.gpus]
     known = [one for one in money if one is not None]
@@ -76,27 +96,49 @@ def _decision(question: Question, served: Language, answer: Answer) -> Applicati
         replicas=sum(one.replicas for one in services),
         usd_per_hour=sum(known) if len(known) == len(money) else None,
         cpu_cores=sum(one.cpu_cores for one in services), memory_gib=sum(one.memory_gib for one in services),
+        node_label="kubernetes.io/hostname" if all(pool.hostnames for pool in question.pools) else "tonnage/node",
     )  # fmt: skip
 
 
-def _services(question: Question, answer: Answer) -> Iterator[ServicePlanned]:
+def _services(question: Question, served: Language, answer: Answer, around: Around) -> Iterator[ServicePlanned]:
     assert answer.slo.decision is not None
-    budget = {one.service: one.budget_s for one in answer.slo.decision.services}
-    where, found = answer.where, {one.service: one for one in answer.whole.estimate.services}
-    cache = {one.service: one.process_gib for one in answer.caches}
-    for one in answer.caches:
-        cache[one.database] = cache.get(one.database, 0.0) + one.buffer_gib
+    split = {one.service: one for one in answer.slo.decision.services}
+    found = {one.service: one for one in answer.whole.estimate.services}
+    engines = {one.service: sum(_engines(each) for each in one.deployments) for one in served.gpus}
     for service in question.services:
-        name, n = service.name, answer.replicas[service.name]
-        real: ServiceFound = found[name]
-        asks = service.requests
+        name, where = service.name, answer.where
+        n, real = answer.replicas[name], found[name]
+        own = split[name]
         yield ServicePlanned(
-            service=name, replicas=n, current_replicas=service.replicas, budget_s=budget.get(name),
-            visits_per_s=real.visits_per_s, utilisation=real.utilisation, limit_per_s=real.limit_per_s,
-            cpu_cores=n * ((asks.cpu_cores if asks else None) or 0.0),
-            memory_gib=n * ((asks.memory_gib if asks else None) or 0.0) + cache.get(name, 0.0),
-            nodes=_by_node(where, name), slowdown=where.slowdown.get(name, 1.0),
+            service=name, namespace=service.namespace, replicas=engines.get(name, n),
+            spare=max(math.floor(n - own.replicas_exact), 0) if own.replicas_exact is not None else 0,
+            current_replicas=service.replicas, budget_s=own.budget_s, visits_per_s=real.visits_per_s,
+            utilisation=real.utilisation, limit_per_s=real.limit_per_s, affinity=service.affinity,
+            scaling=around.ranges.get(name),
+            nodes=_by_node(where, name), slowdown=where.slowdown.get(name, 1.0), **_asked(service, answer, n),
         )  # fmt: skip
+
+
+def _engines(one: DeploymentInPlan) -> int:
+    return one.replicas if not isinstance(one.roles, Roles) else one.roles.prefill.replicas + one.roles.decode.replicas
+
+
+def _asked(service: Service, answer: Answer, n: int) -> dict[str, Any]:
+    """Requests and limits of one replica with its cache in them, and of all together; nothing of one on GPUs."""
+    if service.requests is None or service.name not in answer.where.names:
+        return {"cpu_cores": 0.0, "memory_gib": 0.0}
+    cache = sum(one.process_gib for one in answer.caches if one.service == service.name)
+    cache += sum(one.buffer_gib for one in answer.caches if one.database == service.name)
+    requests, limits = _with_cache(service.requests, cache / n), service.limits
+    return {
+        "requests": requests, "limits": _with_cache(limits, cache / n) if limits else None,
+        "cpu_cores": n * (requests.cpu_cores or 0.0), "memory_gib": n * (requests.memory_gib or 0.0),
+    }  # fmt: skip
+
+
+def _with_cache(given: Resources, gib: float) -> Resources:
+    memory = given.memory_gib
+    return Resources(cpu_cores=given.cpu_cores, memory_gib=None if memory is None else memory + gib)
 
 
 def _by_node(where: Placed, name: str) -> dict[str, int]:
@@ -129,12 +171,23 @@ def _expected(question: Question, answer: Answer) -> ApplicationExpected:
     busy = float(problem.busy[problem.service].sum())
     own = [one for one in estimate.services if not one.service.startswith(NETWORK)]
     worst = max(own, key=lambda one: one.utilisation)
+    reason = _beyond_model(question, worst.service, worst.limit_per_s) or estimate.ceiling_reason
+    if first.kind == "capacity":
+        first = first.model_copy(update={"what": f"{worst.service}: {reason}"})
     return ApplicationExpected(
         entries=tuple(_entries(question, answer)), bottleneck=worst.service,
-        ceiling_per_s=estimate.ceiling_per_s, ceiling_reason=estimate.ceiling_reason, keeps_slo_up_to_per_s=keeps,
+        ceiling_per_s=estimate.ceiling_per_s, ceiling_reason=reason, keeps_slo_up_to_per_s=keeps,
         fails_first=first, cpu_utilisation=busy / float(problem.cores[used].sum()),
         simulated_requests=int(estimate.simulation["requests"]),
     )  # fmt: skip
+
+
+def _beyond_model(question: Question, name: str, limit_per_s: float) -> str | None:
+    """What ends the plan where that is the rate which a serving plan was asked about."""
+    if name not in question.llm:
+        return None
+    workload = next(one.workload for one in question.services if one.name == name)
+    return f"its serving plan answers for {limit_per_s:.4g} requests per second, the rate of {workload}"
 
 
 def _entries(question: Question, answer: Answer) -> Iterator[EntryPlanned]:
@@ -161,8 +214,12 @@ def _entries(question: Question, answer: Answer) -> Iterator[EntryPlanned]:
         )  # fmt: skip
 
 
-def _notes(question: Question, served: Language, answer: Answer) -> Iterator[str]:
-    yield "the steps are planned in turn, not as one programme: another order may find a cheaper whole"
+def _notes(question: Question, served: Language, answer: Answer, around: Around) -> Iterator[str]:
+    if around.ranges:
+        yield (
+            f"{len(around.ranges)} services may be scaled within a range: the delay of an autoscaler is not in it"
+            " (`tonnage plan autoscaling` tries it on the load)"
+        )
     if question.call is ASSUMED_CALL:
         yield "the time of a call between nodes is assumed: give the cluster `call_s`"
     for one in served.gpus:
@@ -201,5 +258,7 @@ def _evidence(question: Question, served: Language, answer: Answer) -> Iterator[
             note="hit ratios by Che's approximation",
         )  # fmt: skip
     yield from served.evidence
-    network = [one for one in answer.whole.estimate.evidence if not one.quantity.startswith(NETWORK)]
+    predicted = {f"{name} latency" for name in question.llm}  # by the serving plans, whose own evidence is above
+    told = [one for one in answer.whole.estimate.evidence if one.quantity not in predicted]
+    network = [one for one in told if not one.quantity.startswith(NETWORK)]
     yield from (one for one in network if NETWORK not in one.quantity)

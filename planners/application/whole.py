@@ -43,11 +43,12 @@ class Whole:
 
 
 def simulate_whole(
-    question: Question, spec: ApplicationSpec, replicas: Mapping[str, int], where: Placed, on_progress: OnProgress
-) -> Whole:
+    question: Question, spec: ApplicationSpec, replicas: Mapping[str, int], where: Placed, on_progress: OnProgress,
+    requests: int | None = None,
+) -> Whole:  # fmt: skip
     """Simulate ``spec`` with its replicas where they were placed. Raises as `estimate_application` does."""
     real = with_network(question, slowed(spec, where.slowdown), where)
-    return Whole(real, replicas, _simulated(question, real, replicas, question.load.scale, None, on_progress))
+    return Whole(real, replicas, _simulated(question, real, replicas, question.load.scale, requests, on_progress))
 
 
 def _simulated(

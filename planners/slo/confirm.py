@@ -26,7 +26,9 @@ class Confirmation:
     estimate: ApplicationEstimate
 
 
-def confirm(question: Question, replicas: IntArray, scale: float, on_progress: OnProgress) -> Confirmation:
+def confirm(
+    question: Question, replicas: IntArray, scale: float, on_progress: OnProgress, requests: int | None = None
+) -> Confirmation:
     """Simulate the application with ``replicas`` by `predict application`; [entrances]. Raises as that does.
 
     With priorities each is simulated without the load of lower ones (preemptive priority, std).
@@ -37,7 +39,7 @@ def confirm(question: Question, replicas: IntArray, scale: float, on_progress: O
     for level in sorted({rank(one.priority) for one in question.entrances}, reverse=True):
         found[level] = estimate_application(
             Metadata(name=question.application.metadata.name), _served_by(spec, level), profiles, replicas=chosen,
-            scale=scale, seed=question.seed, on_progress=on_progress,
+            scale=scale, requests=requests, seed=question.seed, on_progress=on_progress,
         )  # fmt: skip
     values, errors = [], []
     for one in question.entrances:

@@ -38,6 +38,7 @@ def plan(
     seed: int = 0,
     on_progress: OnProgress | None = None,
     documents: tuple[Application, Mapping[str, ServiceProfileSpec]] | None = None,
+    requests: int | None = None,
 ) -> SloPlan:
     """Split the SLO of ``application`` into budgets and size its services so that they cost least.
 
@@ -46,7 +47,9 @@ def plan(
     ``compose``: how percentiles add up. ``traces`` tell how the end-to-end tail follows
     from the sum of the services' own.
     ``documents``: the application and profiles to plan instead of those in the file, by a planner that changed them.
-    ``scale`` multiplies the load. ``current``: what runs now, or an earlier plan that ``gradient`` starts from. Every
+    ``requests``: how many the confirmation simulates, by a planner that confirms the whole itself; None: as many as
+    `predict application` does. ``scale`` multiplies the load. ``current``: what runs now, or an earlier plan that
+    ``gradient`` starts from. Every
     answer is simulated before it is called feasible; where the simulation exceeds a bound, the bounds are tightened
     and the split is made again, up to four times. Raises `InputError` for wrong documents. [ours; after LSRAM, Parslo,
     Erms and MSARS as `solvers.budgets` says]
@@ -71,7 +74,7 @@ def plan(
         except NoSplitError as error:
             return infeasible(question, ready, error, confirmed, factors.tolist(), started)
         replicas = replicas_of(ready, chosen)
-        confirmed = confirm(question, replicas, scale, progress)
+        confirmed = confirm(question, replicas, scale, progress, requests)
         if all(confirmed.holds):
             rest = cost_of_rest(question, replicas)
             compared = _compared(ready, chosen, solvers, factors.tolist(), rest)

@@ -37,12 +37,26 @@ def test_the_load_is_the_forecast_quantile_of_a_series(tonnage: Tonnage) -> None
     write(Path())
     rows = [f"{3600 * i},{300 + 200 * math.sin(2 * math.pi * i / 24) + 7 * (i * 37 % 11):.1f}" for i in range(24 * 14)]
     Path("load.csv").write_text("time,requests_per_s\n" + "\n".join(rows) + "\n")
-    result = tonnage(*PLAN, "--load", "load.csv", "--confidence", "0.95")
+    result = tonnage(*PLAN, "--load", "load.csv", "--confidence", "0.95", "--scale", "3", "-w", "plan.yaml")
     assert result.exit_code == 0, result.output
-    load = yaml.safe_load(result.stdout)["why"]["load"]
+    plan = yaml.safe_load(Path("plan.yaml").read_text())
+    load = plan["why"]["load"]
     assert load["level"] == "p95"
-    assert 500.0 < load["rate_per_s"] < 650.0
+    assert 1500.0 < load["rate_per_s"] < 1950.0
     assert load["scale"] == pytest.approx(load["rate_per_s"] / 600.0)
+    assert 0.0 < load["lowest_per_s"] < load["rate_per_s"]
+    scaled = [one for one in plan["decision"]["services"] if "scaling" in one]
+    assert scaled
+    for one in scaled:
+        found = one["scaling"]
+        assert 1 <= found["least"] < found["most"] == one["replicas"]
+        rate = one["visits_per_s"] * found["least_rate_per_s"] / load["rate_per_s"]
+        assert 0.2 < found["cpu_utilisation"] <= one["utilisation"]
+        each = one["limit_per_s"] / one["replicas"]  # an autoscaler runs as many as the SLO needs at the lowest load
+        assert math.ceil(rate / (each * found["cpu_utilisation"])) >= found["least"]
+    exported = tonnage("export", "kubernetes", "plan.yaml")
+    assert exported.exit_code == 0, exported.output
+    assert exported.stdout.count("kind: HorizontalPodAutoscaler") == len(scaled)
 
 
 def test_an_infeasible_plan_has_exit_3_and_a_way_out(tonnage: Tonnage) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from solvers import assignment
-from solvers.assignment import Problem, costs, least_money, place
+from solvers.assignment import Problem, costs, offer, place
+from solvers.conflicts import Rules, broken
+from solvers.node_price import covering
 
 
 def drawn(seed: int, replicas: int = 6, nodes: int = 3) -> Problem:
@@ -65,7 +68,7 @@ def test_a_large_placement_holds_and_is_the_same_for_a_seed() -> None:
     first, again = place(problem, seed=3), place(problem, seed=3)
     assert first.feasible
     assert first.node.tolist() == again.node.tolist()
-    assert least_money(problem) <= first.money
+    assert covering(offer(problem)) <= first.bound <= first.money
     spread = (np.arange(30) % 10)[None]
     assert first.cost <= costs(problem, spread)[0]
 
@@ -85,4 +88,59 @@ def test_what_does_not_fit_is_said() -> None:
     problem = drawn(1, replicas=60)
     found = place(problem)
     assert not found.feasible
-    assert least_money(problem) == np.inf
+    assert covering(offer(problem)) == np.inf
+
+
+def ruled(seed: int, replicas: int = 6, nodes: int = 3) -> Problem:
+    """Service 0 apart from 1, 2 beside 0, and 1 on every node but the first, one at a time."""
+    problem = drawn(seed, replicas, nodes)
+    apart, together = np.zeros((3, 3), dtype=bool), np.zeros((3, 3), dtype=bool)
+    apart[0, 1] = apart[1, 0] = together[2, 0] = True
+    allowed = np.ones((3, nodes), dtype=bool)
+    allowed[1, 0] = False
+    most = np.array([replicas, max(replicas // 6, 1), replicas])
+    return replace(problem, rules=Rules(allowed=allowed, most=most, apart=apart, together=together))
+
+
+def against(problem: Problem, node: tuple[int, ...]) -> float:
+    count = np.zeros((3, len(problem.capacity)))
+    np.add.at(count, (problem.service, np.array(node)), 1.0)
+    return float(broken(problem.rules, count[None])[0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rules_are_kept_by_both_ways_and_exact_is_the_best_that_keeps_them(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = ruled(seed)
+    kept = [way for way in itertools.product(range(3), repeat=6) if against(problem, way) == 0.0]
+    assert 0 < len(kept) < 3**6
+    best = min(by_hand(problem, way) for way in kept)
+    found = place(problem)
+    if np.isinf(best):
+        assert not found.feasible
+        return
+    assert found.feasible
+    assert found.cost == pytest.approx(best, rel=1e-9)
+    monkeypatch.setattr(assignment, "EXACT_WAYS", 0)
+    evolved = place(problem, seed=seed)
+    assert evolved.feasible
+    assert best - 1e-9 <= evolved.cost <= 1.05 * best
+
+
+def test_rules_are_kept_where_there_are_many_replicas() -> None:
+    problem = ruled(5, replicas=30, nodes=12)
+    found = place(problem, seed=1)
+    assert found.feasible
+    assert against(problem, tuple(found.node.tolist())) == 0.0
+    assert found.money >= found.bound >= place(replace(problem, rules=None), seed=1).bound - 1e-9
+
+
+def test_the_price_of_every_way_is_bound_by_the_cheapest_of_them() -> None:
+    problem = drawn(2)
+    least = min(
+        sum(problem.money[n] for n in set(way))
+        for way in itertools.product(range(3), repeat=6)
+        if np.isfinite(by_hand(problem, way))
+    )
+    assert place(problem).bound == pytest.approx(least)
