@@ -65,8 +65,14 @@ class Course:
     cut: bool
 
 
+def default_requests(graph: Graph) -> int:
+    """Return as many requests as make about four million visits, at least 2,000 and at most 400,000."""
+    per_request = float(graph.load_per_s.sum() / graph.rate_per_s.sum())
+    return int(np.clip(VISITS / per_request, FEWEST_REQUESTS, MOST_REQUESTS))
+
+
 def course_of(network: Network, requests: int | None = None) -> Course:
-    """Return how long to simulate: ``requests``, or as many as make about four million visits, 2,000 … 400,000.
+    """Return how long to simulate: ``requests``, or `default_requests`.
 
     The warm-up is a tenth as many, or three mean responses where that is longer. Where the number is not given, all
     together make at most twenty million visits: first fewer requests are measured, then the warm-up is cut. Ours.
@@ -75,7 +81,7 @@ def course_of(network: Network, requests: int | None = None) -> Course:
     per_request = float(graph.load_per_s.sum() / graph.rate_per_s.sum())
     low, _ = end_to_end_bounds(graph, service_means(network))
     in_flight = float(low.max() * graph.rate_per_s.sum())
-    wanted = requests or int(np.clip(VISITS / per_request, FEWEST_REQUESTS, MOST_REQUESTS))
+    wanted = requests or default_requests(graph)
     full = _course(max(wanted, BATCHES), WARM_UP_RESPONSES * in_flight)
     most = int(MOST_VISITS / per_request)
     if requests is not None or (full.size * (BATCHES + full.warm_up) + BEHIND_RESPONSES * in_flight) <= most:
