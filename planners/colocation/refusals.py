@@ -87,7 +87,7 @@ def _blocked(packing: Packing, placed: Placement, c: int, n: int, t: int) -> str
         return "a service to stay apart from is there"
     if (here == c).sum() >= packing.most[c]:
         return "the spread is reached"
-    if packing.together[c].any() and not packing.together[c, here].any():
+    if not np.isin(np.flatnonzero(packing.together[c]), here).all():
         return "the service to be with is not there"
     return "batch capacity lacks"
 

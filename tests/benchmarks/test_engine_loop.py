@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.engine_loop import linear_profile, write_trace
-from benchmarks.engine_loop_report import Load, measured, result
+from benchmarks.engine_loop_report import Load, joined, measured, result
 from specs.engine import EngineProfile
 from specs.measured import Measured
 from specs.reading import read_document
@@ -30,10 +30,11 @@ def measured_run(slower: float = 1.0) -> Measured:
 def one_load(first: float, second: float, share: float = 0.5) -> Load:
     """A load whose calibrations predict so many times what was measured."""
     real = measured(measured_run(), measured_run(1.05))
-    predicted = [{name: factor * value for name, value in real.items()} for factor in (first, second)]
+    factors = (first, (first + second) / 2, second)
+    before, between, after = ({name: factor * value for name, value in real.items()} for factor in factors)
     return Load(
         share=share, before=Path("b"), after=Path("a"), run=measured_run(), again=measured_run(1.05),
-        predicted=(predicted[0], predicted[1]), linear=predicted[0], trace=Path("t"),
+        predicted=(before, between, after), linear=before, trace=Path("t"),
     )  # fmt: skip
 
 
@@ -59,9 +60,16 @@ def test_a_load_counts_where_both_calibrations_say_the_same() -> None:
 
 def test_beyond_saturation_calibrations_agree_where_their_throughput_does() -> None:
     load = one_load(1.0, 1.0, 1.5)
-    queued = replace(load, predicted=(load.predicted[0], load.predicted[1] | {"ttft mean": 99.0}))
+    queued = replace(load, predicted=(*load.predicted[:2], load.predicted[2] | {"ttft mean": 99.0}))
     assert queued.accepted
     assert not one_load(1.0, 1.11, 1.5).accepted
+
+
+def test_the_calibration_between_two_runs_counts_for_both() -> None:
+    load = one_load(1.0, 1.0)
+    middle = {name: 1.2 * value for name, value in load.real.items()}
+    found = joined(replace(load, predicted=(load.predicted[0], middle, load.predicted[2])))
+    assert found["tpot mean"] == pytest.approx(1.1 * load.real["tpot mean"])
 
 
 def test_a_load_is_measured_over_both_its_runs() -> None:
