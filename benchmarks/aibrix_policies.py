@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from predictors.autoscaling.hpa import NO_ANSWER, limited, pods_replicas, stabilized
+from predictors.autoscaling.hpa import MOST as MOST_OF
+from predictors.autoscaling.hpa import NO_ANSWER, PERCENT, PODS, limited, pods_replicas, stabilized, up_limit
 from predictors.autoscaling.knative import Kpa, Limits, apa
 from predictors.autoscaling.pods import PodModel, advance, fleet, follow, kv_use
+from specs.policies import PolicySpec
 
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -24,8 +26,7 @@ CREATED_S, LOADED_S, READY_S = 3.0, 52.0, 90.0
 answers the controller before that: the next decision comes 57 s after Running, and those are 10 s apart."""
 
 
-HPA_SYNC_S, HPA_DOWN_S, HPA_TOLERANCE = 15.0, 300.0, 0.1
-HPA_UP_PODS, HPA_UP_FACTOR = 4, 2
+HPA = PolicySpec(kind="hpa", min_replicas=1, max_replicas=MOST)
 """Kubernetes' defaults: the object that AIBrix makes sets no behaviour [code: `makeHPA`]. Its metric is per pod."""
 
 
@@ -96,20 +97,25 @@ def simulate_hpa(
 ) -> float:  # fmt: skip
     """Mean pods under Kubernetes' HPA; pods that do not answer count as missing, its metric as new as can be."""
     advised = [(0.0, first)]
+    windows_s = (HPA.up.stabilization_window_s, HPA.down.stabilization_window_s)
+    kinds = np.array([PODS if rule.type == "Pods" else PERCENT for rule in HPA.up.policies])
+    unchanged = np.zeros(len(kinds), dtype=np.int64)  # within a period, which is one look
+    rules = (kinds, np.array([rule.value for rule in HPA.up.policies]), unchanged, unchanged)
 
     def decide(look: Look) -> int:
         wanted = pods_replicas(
             look.pods, 1000.0 * look.use, look.answering, 0, look.pods - look.answering, 1000.0 * TARGET,
-            HPA_TOLERANCE, HPA_TOLERANCE,
+            HPA.up.tolerance, HPA.down.tolerance,
         )  # fmt: skip
         advice = look.pods if wanted == NO_ANSWER else wanted
         at_s, proposed = (np.array(column) for column in zip(*advised, strict=True))
-        held = stabilized(look.pods, advice, look.now_s, at_s, proposed, len(advised), 0.0, HPA_DOWN_S)
+        held = stabilized(look.pods, advice, look.now_s, at_s, proposed, len(advised), *windows_s)
         advised.append((look.now_s, advice))
-        up = max(look.pods + HPA_UP_PODS, HPA_UP_FACTOR * look.pods)
-        return int(limited(look.pods, held, 1, MOST, up, 1))
+        return int(
+            limited(look.pods, held, HPA.min_replicas, HPA.max_replicas, up_limit(look.pods, MOST_OF, *rules), 0)
+        )
 
-    return _run(model, arrival_s, prompt, output, decide, first, until_s, seed, every_s=HPA_SYNC_S)
+    return _run(model, arrival_s, prompt, output, decide, first, until_s, seed, every_s=HPA.sync_s)
 
 
 def _run(

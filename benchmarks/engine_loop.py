@@ -157,7 +157,7 @@ def measure_load(loop: Loop, share: float) -> Load:
     linear = linear_profile(before, loop.folder / f"{before.stem}-linear.yaml")
     first, middle, last = (predict(loop, one, trace) for one in (before, between, after))
     return Load(
-        share=share, before=before, after=after, run=run, again=again, trace=trace, predicted=(first, middle, last),
+        share=share, run=run, again=again, trace=trace, predicted=(first, middle, last),
         linear=predict(loop, linear, trace),
     )  # fmt: skip
 

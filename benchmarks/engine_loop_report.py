@@ -22,8 +22,6 @@ class Load:
     """One load as it was run twice, with the calibrations around and between."""
 
     share: float
-    before: Path
-    after: Path
     run: Measured
     again: Measured
     predicted: tuple[Figures, Figures, Figures]  # by the calibration before, between the runs, and after

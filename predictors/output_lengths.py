@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from predictors.threads import one_thread
 from specs.trace import FloatArray, IntArray
 
 FITTED_SHARE = 0.6
@@ -111,12 +112,11 @@ def _session_features(session: IntArray, output: IntArray) -> tuple[FloatArray, 
 
 def _regress(features: FloatArray, output: IntArray, fitted: int, quantile: float, seed: int) -> FloatArray:
     from sklearn.ensemble import HistGradientBoostingRegressor
-    from threadpoolctl import threadpool_limits
 
     model = HistGradientBoostingRegressor(
         loss="quantile", quantile=quantile, max_iter=60, max_leaf_nodes=8, min_samples_leaf=20, random_state=seed
     )
     every = max(1, fitted // MOST_FITTED)
-    with threadpool_limits(1, user_api="openmp"):  # on busy cores its threads cost more in waiting than they save
+    with one_thread():
         model.fit(features[:fitted:every], output[:fitted:every])
         return np.maximum(np.asarray(model.predict(features), dtype=np.float64), 1.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from specs.application_plan import LoadPlanned
 from specs.errors import InputError
-from specs.load import LoadForecast, LoadForecasts
+from specs.load import LoadForecast
 
 OnProgress = Callable[[float, float, str], None]
 
@@ -45,20 +45,11 @@ def planned_load(rate_per_s: float, asked: LoadAsked, inputs: dict[str, str], on
         horizon_s=asked.horizon_s, level=asked.confidence, methods=known_methods(["boosted"]), seed=asked.seed,
         inputs={asked.series.name: digest},
     )  # fmt: skip
-    forecast = _on_one_thread(lambda: forecast_all(found, wanted, on_progress=on_progress))
+    forecast = forecast_all(found, wanted, on_progress=on_progress)
     if not isinstance(forecast, LoadForecast):
         cure = "Give the one series of requests per second that enter the application."
         raise InputError(f"{asked.series}: holds {len(found)} series", cure=cure)
     return _of(forecast, asked, rate_per_s)
-
-
-def _on_one_thread(work: Callable[[], LoadForecast | LoadForecasts]) -> LoadForecast | LoadForecasts:
-    """Do ``work`` without OpenMP's further threads: for series so short they wait longer than they help."""
-    import sklearn.ensemble  # noqa: F401  (only libraries that are loaded can be limited)
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="openmp"):
-        return work()
 
 
 def _of(forecast: LoadForecast, asked: LoadAsked, rate_per_s: float) -> LoadPlanned:

@@ -67,8 +67,11 @@ class Course:
 
 def default_requests(graph: Graph) -> int:
     """Return as many requests as make about four million visits, at least 2,000 and at most 400,000."""
-    per_request = float(graph.load_per_s.sum() / graph.rate_per_s.sum())
-    return int(np.clip(VISITS / per_request, FEWEST_REQUESTS, MOST_REQUESTS))
+    return int(np.clip(VISITS / _visits_per_request(graph), FEWEST_REQUESTS, MOST_REQUESTS))
+
+
+def _visits_per_request(graph: Graph) -> float:
+    return float(graph.load_per_s.sum() / graph.rate_per_s.sum())
 
 
 def course_of(network: Network, requests: int | None = None) -> Course:
@@ -78,12 +81,11 @@ def course_of(network: Network, requests: int | None = None) -> Course:
     together make at most twenty million visits: first fewer requests are measured, then the warm-up is cut. Ours.
     """
     graph = network.graph
-    per_request = float(graph.load_per_s.sum() / graph.rate_per_s.sum())
     low, _ = end_to_end_bounds(graph, service_means(network))
     in_flight = float(low.max() * graph.rate_per_s.sum())
     wanted = requests or default_requests(graph)
     full = _course(max(wanted, BATCHES), WARM_UP_RESPONSES * in_flight)
-    most = int(MOST_VISITS / per_request)
+    most = int(MOST_VISITS / _visits_per_request(graph))
     if requests is not None or (full.size * (BATCHES + full.warm_up) + BEHIND_RESPONSES * in_flight) <= most:
         return full
     share = BATCHES / (BATCHES + FEWEST_WARM_UP_BATCHES)

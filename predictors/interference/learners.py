@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from predictors.interference.additive import Additive, fit_additive
 from predictors.interference.features import Known, Table, known_of, matrix, monotone
 from predictors.interference.force import forces, pressed
 from predictors.interference.law import Law, fit_law, own_of
+from predictors.threads import one_thread
 from specs.interference import Learner
 from specs.trace import FloatArray, IntArray
 
@@ -79,7 +79,8 @@ class Fitted:
         if self.learner == "linear":
             weights, centre, scale = self.model
             return _design(self.table, features, centre, scale) @ weights  # type: ignore[no-any-return]
-        trees = np.asarray(_with_one_thread(self.model.predict, features))
+        with one_thread():
+            trees = np.asarray(self.model.predict(features))
         return trees if self.law is None else trees + self.law_ratio(app, node_type, load, pressure, figures, beside)
 
     def law_ratio(
@@ -190,12 +191,5 @@ def _boosted(table: Table, features: FloatArray, target: FloatArray, seed: int, 
         categorical_features=categories, early_stopping=False, random_state=seed,
     )  # fmt: skip
     known = np.where(np.isnan(features).all(axis=0), 0.0, features)  # the trees cannot bin a column without a value
-    return _with_one_thread(model.fit, known, target)
-
-
-def _with_one_thread(call: Callable[..., Any], *arguments: FloatArray) -> Any:
-    """Tables are small: threads would wait for each other longer than they work, on a busy machine many times so."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="openmp"):
-        return call(*arguments)
+    with one_thread():
+        return model.fit(known, target)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from predictors.load.backtest import LEVELS
 from predictors.load.candidates import points
 from predictors.load.seasons import Seasons
+from predictors.threads import one_thread
 
 FloatArray = npt.NDArray[np.float64]
 FITTED = (0.5, 0.8, 0.95, 0.99)
@@ -53,8 +54,9 @@ def _fit_and_say(features: FloatArray, values: FloatArray, known: slice, asked: 
             loss="quantile", quantile=level, max_iter=80, learning_rate=0.08, max_leaf_nodes=8, min_samples_leaf=20,
             l2_regularization=1.0, early_stopping=False, random_state=seed,
         )  # fmt: skip
-        model.fit(features[known], values[known])
-        yield int(np.argmin(np.abs(LEVELS - level))), model.predict(features[asked])
+        with one_thread():
+            said = model.fit(features[known], values[known]).predict(features[asked])
+        yield int(np.argmin(np.abs(LEVELS - level))), said
 
 
 def _between(out: FloatArray) -> FloatArray:

@@ -33,7 +33,7 @@ def one_load(first: float, second: float, share: float = 0.5) -> Load:
     factors = (first, (first + second) / 2, second)
     before, between, after = ({name: factor * value for name, value in real.items()} for factor in factors)
     return Load(
-        share=share, before=Path("b"), after=Path("a"), run=measured_run(), again=measured_run(1.05),
+        share=share, run=measured_run(), again=measured_run(1.05),
         predicted=(before, between, after), linear=before, trace=Path("t"),
     )  # fmt: skip
 
