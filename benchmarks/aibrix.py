@@ -56,8 +56,8 @@ NOTES = (
     "Output tokens of a request are those it had in the other runs (temperature 0); one that none of them answered is"
     " taken to have 2,048. Its prompt is the mean, 310 tokens.",
     "hpa is simulated with Kubernetes' defaults, as its object sets none, and a target of half the KV use; when the"
-    " object was made, which its five minutes of stabilisation count from, is not known: the run's begin is taken. It was"
-    " added after the rest, and the figure is that of its first run. The"
+    " object was made, which its five minutes of stabilisation count from, is not known: the run's begin is taken."
+    " It was added after the rest, and the figure is that of its first run. The"
     " optimizer's pods follow a service outside, whose decisions nothing here tells: its run is in (a) alone.",
     "The setting was committed before its first run, which gave these figures; with other seeds, for the fit and for"
     " the prediction: latency within 22 %, completions within 7.2 %, mean pods within 10 %. Earlier settings did not"
