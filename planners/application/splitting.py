@@ -15,6 +15,7 @@ ON_GPUS = Resources(cpu_cores=1e-3)
 
 
 FEWER = 100_000
+"""Requests of a simulation that a fuller one follows [ours]."""
 
 
 def fewer(question: Question) -> int:

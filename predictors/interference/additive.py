@@ -15,7 +15,7 @@ from specs.trace import FloatArray, IntArray
 POOLING = (0.03, 0.3, 3.0, 30.0)
 """How strongly an application's slopes are drawn to those of all, tried as those of the law are."""
 LEAST = 0.2
-"""Of the value with least pressure: below it no prediction goes."""
+"""Of the value with least pressure: below it no prediction goes. [ours]"""
 
 
 @dataclass(frozen=True)

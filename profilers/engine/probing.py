@@ -29,7 +29,7 @@ ATTEMPTS = 3
 LONGEST_WAIT_S = 10.0  # before a refused request is sent again
 FAILED_SHARE = 0.25  # of a level's requests, from which no further level is begun
 METRICS_EVERY_S = 0.25
-METRICS_SHARE = 0.005  # of the time: reading takes 5 ms of vLLM's own process, which may share the engine's core
+METRICS_SHARE = 0.005  # of the time [ours]: reading takes 5 ms of vLLM's own process, which may share the engine's core
 BUSY = (429, 503)
 
 
