@@ -214,6 +214,9 @@ async def _climb(prober: Prober, found: Probed) -> None:
             failure = next(one.failure for one in level.streams if not one.whole)
             found.notes.append(f"{level.failed} of {count} requests failed at {concurrency} in flight: {failure}")
             return
+        if prober.left_s <= 0:  # requests that were cut short say nothing of the knee
+            found.notes.append(f"ended amid {concurrency} requests in flight: --max-seconds is spent")
+            return
         if len(found.levels) > 1 and level.tokens_per_s < (1 + KNEE_GAIN) * found.levels[-2].tokens_per_s:
             found.knee = found.levels[-2].concurrency
             return

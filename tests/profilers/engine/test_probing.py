@@ -81,6 +81,17 @@ def test_requests_and_seconds_are_bounded() -> None:
     assert any("--max-seconds is spent" in note or "failed" in note for note in found.spec.notes)
 
 
+def test_a_level_cut_short_by_the_time_is_not_taken_for_the_knee() -> None:
+    server = stub()
+    engine = server.engine
+    server.fault = lambda number: "slow" if len(engine.running) + len(engine.waiting) == 7 else None  # the eighth
+    found = probed(server, max_requests=1000, max_seconds=8).spec
+    assert [(level.concurrency, level.failed) for level in found.levels] == [(1, 0), (2, 0), (4, 0), (8, 1)]
+    assert found.levels[-1].tokens_per_s < found.levels[-2].tokens_per_s
+    assert found.knee is None
+    assert "ended amid 8 requests in flight: --max-seconds is spent" in found.notes
+
+
 def test_the_climb_ends_at_the_knee() -> None:
     server = stub()
     server.engine.max_running = 2
