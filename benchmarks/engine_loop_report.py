@@ -138,8 +138,8 @@ def _holds(figures: Figures) -> bool:
 NOTES = (
     "Before the first calibration the engine serves half a minute of other requests of the same lengths: in a first "
     "look its steps were about 10 % slower in the half minute after its start than later.",
-    "Each load is run in slices of twenty seconds, a slice of each load in turn, each between two calibrations and with "
-    "requests of its own. A slice is predicted by the mean of its two calibrations; where they disagree by more than "
+    "Each load is run in slices of twenty seconds, a slice of each load in turn, each between two calibrations and "
+    "with requests of its own. A slice is predicted by the mean of its two calibrations; where they disagree by more than "
     "10 % it does not count and another one is run while time allows. A load's figures are the means of its slices' "
     "figures. The arrivals and lengths are those that came; nothing of how they were served goes in.",
     "`single slices` is the noise: the least and the greatest error of one slice.",
