@@ -16,14 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.engine_loop_report import FIGURES, SHARES, Figures, Load, Slice, result
+from benchmarks.engine_loop_report import FIGURES, SHARES, Figures, Load, Slice, result, typical_s
 from benchmarks.limited import run_limited
 from benchmarks.line import Line, Result
 from benchmarks.vllm_cpu import LIMITS, NAME, Server, engine_python, generator, load, serving, two_cores
 from profilers.engine.step_log import read_step_log
 from profilers.importers.results import read_measured
+from specs.engine import EngineProfile
 from specs.errors import TonnageError
 from specs.measured import Measured
+from specs.reading import read_document
 from specs.writing import data_to_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -160,7 +162,8 @@ def measure_slice(loop: Loop, share: float) -> Slice:
     trace = write_trace(run, loop.folder / f"{before.stem}-trace.csv")
     linear = linear_profile(before, loop.folder / f"{before.stem}-linear.yaml")
     first, last, naive = (predict(loop, one, trace) for one in (before, after, linear))
-    return Slice(share=share, run=run, trace=trace, before=first, after=last, linear=naive)
+    steps = [typical_s(read_document(one, EngineProfile).spec.steps) for one in (before, after)]
+    return Slice(share=share, run=run, trace=trace, steps=(steps[0], steps[1]), before=first, after=last, linear=naive)
 
 
 def saturation(profile: Path) -> float:

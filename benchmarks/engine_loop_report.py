@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.line import Result
+from profilers.engine.fitting import predicted_s
+from profilers.engine.stepping import Step, as_windows
+from specs.engine import StepModel
 from specs.measured import Measured
 
 SHARES = (0.25, 0.4, 0.55, 0.7, 1.5)  # of the throughput that the first calibration reached
 SLICES, SLICES_ABOVE = 4, 2  # of each load
-AGREE = 0.10  # the two calibrations' predictions of a slice's means
+PROMPT, OUTPUT = 256, 64  # mean tokens of the loads
+AGREE = 0.10  # the typical steps of the two calibrations
 MEAN_BAR, P90_BAR, THROUGHPUT_BAR = 0.12, 0.18, 0.10
 FIGURES = ("ttft mean", "tpot mean", "ttft p90", "tpot p90")
 ABOVE_FIGURES = ("requests per s",)  # waiting beyond saturation has no mean
@@ -26,14 +30,16 @@ class Slice:
     share: float
     run: Measured
     trace: Path
+    steps: tuple[Figures, Figures]  # `typical_s` of both calibrations
     before: Figures
     after: Figures
     linear: Figures
 
     @property
     def disagreement(self) -> float:
-        """The larger relative difference of the two calibrations' predictions of what the load is held to."""
-        return max(abs(self.after[name] / self.before[name] - 1.0) for name in _names(self.share)[:2])
+        """The larger relative difference of the two calibrations' typical steps."""
+        before, after = self.steps
+        return max(abs(after[name] / before[name] - 1.0) for name in before)
 
     @property
     def predicted(self) -> Figures:
@@ -71,6 +77,22 @@ class Load:
     def _held(self, predicted: Figures) -> Figures:
         real = _mean([measured(one.run) for one in self.accepted])
         return errors(predicted, real, _names(self.share))
+
+
+def typical_s(model: StepModel) -> Figures:
+    """Return the seconds of decoding 1, 2, 4, 8 and 16 sequences, and of a prompt beside 0, 4 and 8 of them."""
+    decode = [_step(count, []) for count in (1, 2, 4, 8, 16)]
+    prefill = [_step(count, [(PROMPT, 0)]) for count in (0, 4, 8)]
+    grid = np.array(model.tokens)
+    return {
+        name: float(predicted_s(model, 0.0, as_windows(steps, grid)).sum())
+        for name, steps in (("decode", decode), ("prefill", prefill))
+    }
+
+
+def _step(decoding: int, chunks: list[tuple[int, int]]) -> Step:
+    context = PROMPT + OUTPUT // 2
+    return Step(0.0, 1.0, False, contexts=[context] * decoding, finishing=[0] * len(chunks), chunks=chunks)
 
 
 def _names(share: float) -> tuple[str, ...]:
@@ -139,9 +161,11 @@ NOTES = (
     "Before the first calibration the engine serves half a minute of other requests of the same lengths: in a first "
     "look its steps were about 10 % slower in the half minute after its start than later.",
     "Each load is run in slices of twenty seconds, a slice of each load in turn, each between two calibrations and "
-    "with requests of its own. A slice is predicted by the mean of its two calibrations; where they disagree by more than "
-    "10 % it does not count and another one is run while time allows. A load's figures are the means of its slices' "
-    "figures. The arrivals and lengths are those that came; nothing of how they were served goes in.",
+    "with requests of its own. A slice is predicted by the mean of its two calibrations; where their typical steps "
+    "(decoding 1 to 16 sequences; a prompt of 256 tokens beside 0 to 8) differ by more than 10 % it does not count, "
+    "and another one is run while time allows. A load's figures are the means of its slices' figures. The arrivals and "
+    "lengths are those that came; nothing of how they were served goes in.",
+    "The engine has one core; its front end, which takes requests and sends tokens, shares the other with the clients.",
     "`single slices` is the noise: the least and the greatest error of one slice.",
     "The linear model: least squares of the steps that the engine logged during the calibration before, over a "
     "constant, prompt tokens and decoding sequences.",

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from benchmarks.limited import run_limited
 from specs.errors import MissingHardwareError
 
@@ -42,7 +44,7 @@ GENERATOR_LIMIT_S, LOAD_LIMIT_S, INSTALL_LIMIT_S = 240.0, 240.0, 1200.0
 
 @dataclass(frozen=True)
 class Server:
-    """A running engine: its URL, its log, the python it runs under, the core it has, and that of its clients."""
+    """A running engine: its URL, its log, the python it runs under, its model, and the core of its clients."""
 
     url: str
     log: Path
@@ -116,7 +118,7 @@ def make_model(folder: Path) -> Path:
 
 @contextmanager
 def serving(python: Path, folder: Path) -> Iterator[Server]:
-    """Start the engine on one core, wait until it answers, and end it with all its processes."""
+    """Start the engine on one core, its front end on the other, wait until it answers, and end all its processes."""
     engine, client = two_cores()
     server = Server(f"http://127.0.0.1:{PORT}", folder / "engine.log", python, make_model(folder), client)
     command = ["taskset", "-c", str(engine), python, "-m", "vllm.entrypoints.cli.main", "serve", server.model]
@@ -130,6 +132,7 @@ def serving(python: Path, folder: Path) -> Iterator[Server]:
         )
     try:
         _wait(server, process)
+        _keep_apart(process.pid, engine, client)
         yield server
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -137,6 +140,16 @@ def serving(python: Path, folder: Path) -> Iterator[Server]:
             process.wait(20)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def _keep_apart(front_end: int, engine: int, client: int) -> None:
+    """Give the engine's processes a core of their own; the front end, which takes requests, shares the clients'."""
+    children = [
+        one for one in psutil.Process(front_end).children(recursive=True) if "VLLM::" in " ".join(one.cmdline())
+    ]
+    for process, core in ((psutil.Process(front_end), client), *((one, engine) for one in children)):
+        for thread in process.threads():
+            os.sched_setaffinity(thread.id, {core})
 
 
 def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:

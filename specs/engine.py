@@ -13,6 +13,8 @@ from specs.profile import LayerProfileSpec, Machine, Repeats
 
 Seen = Literal["probes", "requests", "step log"]
 
+MAY_FALL_TOKENS = 16  # up to which a larger batch may take less time than a smaller one [ours]
+
 
 class StepModel(Spec):
     """Length of one engine step in seconds, everything included (ours).
@@ -21,7 +23,8 @@ class StepModel(Spec):
     + ``per_context_token_s`` × context tokens of the decoding sequences
     + for each prompt's chunk ``per_prompt_s`` + ``per_attended_pair_s`` × new tokens × (tokens before + new / 2).
 
-    The curve is linear between ``tokens`` (ascending, from 0) and goes on along its last slope; it never falls.
+    The curve is linear between ``tokens`` (ascending, from 0) and goes on along its last slope; beyond 16 tokens it
+    never falls. Below, kernels change with the batch, and four sequences may take less than two.
     """
 
     base_s: NonNegative
@@ -38,8 +41,9 @@ class StepModel(Spec):
             raise ValueError(f"tokens has {len(self.tokens)} entries, tokens_s {len(self.tokens_s)}")
         if self.tokens[0] != 0 or list(self.tokens) != sorted(set(self.tokens)):
             raise ValueError("tokens must ascend from 0")
-        if list(self.tokens_s) != sorted(self.tokens_s):
-            raise ValueError("tokens_s must not fall")
+        rest = [after for at, after in zip(self.tokens, self.tokens_s, strict=True) if at >= MAY_FALL_TOKENS]
+        if rest != sorted(rest):
+            raise ValueError(f"tokens_s must not fall beyond {MAY_FALL_TOKENS} tokens")
         return self
 
 

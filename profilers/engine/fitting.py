@@ -1,4 +1,4 @@
-"""Fits the step model to engine steps by least squares with no negative term, and scores it out of sample."""
+"""Fits the step model to engine steps by least squares, in which only small batches' curve may fall; scores it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from profilers.engine.steps import Steps
-from specs.engine import Fit, Seen, StepModel
+from specs.engine import MAY_FALL_TOKENS, Fit, Seen, StepModel
 from specs.errors import InputError
 from specs.trace import FloatArray
 
 TERMS = ("base_s", "per_sequence_s", "per_context_token_s", "per_prompt_s", "per_attended_pair_s")
-SMOOTHNESS = 0.3  # how far slopes of neighbours are drawn together [assumed; 0.02 to 1 differ little out of fold]
+SMOOTHNESS = 0.03  # how far slopes of neighbours are drawn together [assumed; 0.003 to 0.1 differ little out of fold]
 FOLDS = 5
 BLOCK_STEPS = 16  # about the output of a short answer: what a TPOT averages over [assumed]
 FEWEST = 12  # windows below which nothing is fitted [assumed]
@@ -76,24 +76,37 @@ def _out_of_fold(steps: Steps, grid: FloatArray, block: int) -> tuple[FloatArray
 
 
 def _solve(steps: Steps, grid: FloatArray) -> tuple[StepModel, float]:
-    """Least squares over the terms, the rises of the token curve and the overhead, none of them negative."""
+    """Least squares over the terms, the overhead and the rises of the token curve: none negative but small batches'.
+
+    Kernels change with the batch: four sequences may take less than two.
+    """
     from scipy.optimize import nnls  # half a second to import: not before there is something to fit
 
     terms = [steps.steps, steps.sequences, steps.context_tokens, steps.prompts, steps.pairs, steps.idle]
     rises = steps.tokens[:, 1:]  # from 0 to 1 token is part of the base
-    matrix = np.column_stack([*terms, rises])
+    small = int(np.sum(grid[2:] <= MAY_FALL_TOKENS))
+    matrix = np.column_stack([*terms, rises, -rises[:, :small]])
     scale = np.maximum(np.linalg.norm(matrix, axis=0), 1e-12)
     smooth = _smoothness(grid, len(terms)) * SMOOTHNESS * float(np.sqrt(len(steps)))
-    rows = np.vstack([matrix, smooth])
+    falls = -smooth[:, len(terms) : len(terms) + small]
+    rows = np.vstack([matrix, np.hstack([smooth, falls])])
     target = np.concatenate([steps.seconds, np.zeros(len(smooth))])
     solution, _ = nnls(rows / scale, target, maxiter=200 * matrix.shape[1])
-    values = solution / scale
-    curve = np.concatenate([[0.0, 0.0], np.cumsum(values[len(terms) :])])
-    named = {term: _digits(value) for term, value in zip(TERMS, values, strict=False)}
-    model = StepModel(
-        tokens=tuple(map(float, grid)), tokens_s=tuple(_digits(value) for value in curve), **named
+    values, rise, fall = np.split(solution / scale, [len(terms), len(terms) + rises.shape[1]])
+    rise[:small] -= fall
+    return _model(values, np.concatenate([[0.0, 0.0], np.cumsum(rise)]), grid), float(values[-1])
+
+
+def _model(values: FloatArray, curve: FloatArray, grid: FloatArray) -> StepModel:
+    """Name the terms; where the curve falls below that of one token, the base gives way: neither is negative."""
+    named = dict(zip(TERMS, values, strict=False))
+    shift = min(named["base_s"], max(0.0, -float(curve.min())))
+    named["base_s"] -= shift
+    seconds = np.append(0.0, np.maximum(curve[1:] + shift, 0.0))
+    return StepModel(
+        tokens=tuple(map(float, grid)), tokens_s=tuple(_digits(value) for value in seconds),
+        **{term: _digits(value) for term, value in named.items()},
     )  # fmt: skip
-    return model, float(values[len(terms) - 1])
 
 
 def _smoothness(grid: FloatArray, terms: int) -> FloatArray:

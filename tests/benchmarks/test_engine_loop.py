@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.engine_loop import linear_profile, write_trace
-from benchmarks.engine_loop_report import SHARES, Load, Slice, measured, result
-from specs.engine import EngineProfile
+from benchmarks.engine_loop_report import SHARES, Load, Slice, measured, result, typical_s
+from specs.engine import EngineProfile, StepModel
 from specs.measured import Measured
 from specs.reading import read_document
 from specs.writing import to_yaml
@@ -31,7 +31,8 @@ def one_slice(first: float, second: float, share: float = 0.5, slower: float = 1
     """A slice whose calibrations predict so many times what was measured."""
     run = measured_run(slower)
     before, after = ({name: factor * value for name, value in measured(run).items()} for factor in (first, second))
-    return Slice(share=share, run=run, before=before, after=after, linear=before, trace=Path("t"))
+    steps = ({"decode": first, "prefill": 1.0}, {"decode": second, "prefill": 1.0})
+    return Slice(share=share, run=run, steps=steps, before=before, after=after, linear=before, trace=Path("t"))
 
 
 def one_load(*factors: tuple[float, float], share: float = 0.5) -> Load:
@@ -59,10 +60,19 @@ def test_a_slice_counts_where_both_calibrations_say_the_same() -> None:
     assert load.lacking == 2
 
 
-def test_beyond_saturation_calibrations_agree_where_their_throughput_does() -> None:
-    one = one_slice(1.0, 1.0, 1.5)
+def test_calibrations_are_held_together_by_their_steps_and_not_by_waiting() -> None:
+    one = one_slice(1.0, 1.0)
     assert replace(one, after=one.after | {"ttft mean": 99.0}).disagreement == 0
-    assert one_slice(1.0, 1.11, 1.5).disagreement == pytest.approx(0.11)
+    slower = replace(one, steps=(one.steps[0], one.steps[1] | {"prefill": 0.8}))
+    assert slower.disagreement == pytest.approx(0.2)
+
+
+def test_typical_steps_are_those_of_the_model() -> None:
+    model = StepModel(base_s=0.01, tokens=(0, 1, 512), tokens_s=(0, 0, 0.511), per_sequence_s=0.001)
+    assert typical_s(model) == pytest.approx({
+        "decode": 5 * 0.01 + (31 - 5) * 0.001 + 31 * 0.001,
+        "prefill": 3 * 0.01 + (3 * 256 + 12 - 3) * 0.001 + (12 + 3) * 0.001,
+    })  # fmt: skip
 
 
 def test_a_load_is_held_over_all_its_slices() -> None:
