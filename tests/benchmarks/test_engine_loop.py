@@ -86,7 +86,7 @@ def test_throughput_is_over_the_span_to_the_last_token() -> None:
     assert measured(measured_run())["requests per s"] == pytest.approx(50 / (49 + TTFT[-1] + 0.1))
 
 
-def test_the_bars_hold_for_whole_loads_alone() -> None:
+def test_the_bars_hold_where_every_load_has_a_slice() -> None:
     good = [one_load(*[(1.05, 1.1)] * 4, share=share) for share in SHARES[:4]]
     above = one_load((1.05, 1.05), (0.95, 0.95), share=1.5)
     found = result([*good, above], ["no torch"], 1.0, 2.0)
@@ -94,8 +94,9 @@ def test_the_bars_hold_for_whole_loads_alone() -> None:
     assert found.figures["worst_mean"] == pytest.approx(0.075)
     assert found.figures["throughput_above"] == pytest.approx(0.0, abs=1e-9)
     assert "no prediction (no torch)" in found.text
-    lacking, wrong = one_load(*[(1.05, 1.1)] * 3, share=0.7), one_load(*[(1.2, 1.2)] * 4, share=0.7)
-    assert not result([*good[:3], lacking, above], [], 1.0, 2.0).holds
+    rejected, wrong = one_load(*[(1.0, 1.2)] * 3, share=0.7), one_load(*[(1.2, 1.2)] * 4, share=0.7)
+    assert result([*good[:3], one_load((1.05, 1.1), share=0.7), above], [], 1.0, 2.0).holds
+    assert not result([*good[:3], rejected, above], [], 1.0, 2.0).holds
     assert not result([*good[:3], wrong, above], [], 1.0, 2.0).holds
     assert not result([*good, one_load(*[(1.2, 1.2)] * 2, share=1.5)], [], 1.0, 2.0).holds
     assert not result([*good, Load(share=1.5)], [], 1.0, 2.0).holds
