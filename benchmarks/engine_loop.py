@@ -7,8 +7,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
@@ -37,7 +35,6 @@ COMMAND_LIMIT_S = 300.0
 FRESH_S = 30.0  # for so long the calibration after one slice is the one before the next
 WARM_PER_S, WARM = 2.5, 75  # the load before anything is measured
 SEED = 7
-Alone = Callable[[], AbstractContextManager[object]]
 
 LINE = Line(
     name="engine-loop",
@@ -84,11 +81,15 @@ class Loop:
     server: Server
     generator: Popen[str]
     folder: Path
-    alone: Alone
-    spent_s: float  # of the whole, without waiting for others
+    began_s: float  # on the steady clock, as `calibrated_s`
     calibrations: list[Path] = field(default_factory=list)
-    calibrated_s: float = 0.0  # on the steady clock
+    calibrated_s: float = 0.0
     saturation_per_s: float = 0.0
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.began_s
 
     def calibrate(self) -> Path:
         """Profile the engine now; keep the lines that it logged meanwhile, for the linear model."""
@@ -118,9 +119,9 @@ class Loop:
         return self.calibrations[-1] if fresh else self.calibrate()
 
 
-def run(alone: Alone = nullcontext) -> Result:
-    """Make the engine, measure all loads; ``alone`` gives a context in which nobody else uses the machine."""
-    started = time.monotonic()
+def run() -> Result:
+    """Make the engine, and measure all loads."""
+    began_s = time.monotonic()
     python = engine_python()
     with (
         tempfile.TemporaryDirectory() as name,
@@ -130,8 +131,8 @@ def run(alone: Alone = nullcontext) -> Result:
         folder = Path(name)
         (folder / "this-cpu.yaml").write_text(DEVICE)
         load(sending, server, WARM_PER_S, WARM, SEED - 1, folder / "warm.json")
-        made_s = time.monotonic() - started
-        loop = Loop(server, sending, folder, alone, made_s)
+        loop = Loop(server, sending, folder, began_s)
+        made_s = loop.spent_s
         loads = measure(loop)
         layers = layers_alone(loop, [one.accepted[0].trace for one in loads if one.share < 1 and one.accepted])
     return result(loads, layers, made_s, loop.spent_s)
@@ -144,10 +145,7 @@ def measure(loop: Loop) -> list[Load]:
         for one in short:
             if loop.spent_s > LATEST_S:
                 return loads
-            with loop.alone():
-                began = time.monotonic()
-                one.slices.append(measure_slice(loop, one.share))
-                loop.spent_s += time.monotonic() - began
+            one.slices.append(measure_slice(loop, one.share))
             differ = one.slices[-1].disagreement
             print(f"engine-loop: a slice at {one.share:g}: calibrations differ by {differ:.1%}", file=sys.stderr)
     return loads
@@ -217,10 +215,7 @@ def layers_alone(loop: Loop, traces: list[Path]) -> list[Figures | str]:
     profile = loop.folder / "layers.yaml"
     arguments = ("profile", "layers", str(loop.server.model / "config.json"), "--device", "cpu")
     try:
-        with loop.alone():
-            began = time.monotonic()
-            tonnage(loop.server, *arguments, "--budget", f"{LAYERS_S}s", "-w", str(profile), torch=True)
-            loop.spent_s += time.monotonic() - began
+        tonnage(loop.server, *arguments, "--budget", f"{LAYERS_S}s", "-w", str(profile), torch=True)
         text = profile.read_text().replace("device: cpu", "device: this-cpu")
         profile.write_text(text)
         return [predict(loop, profile, trace) for trace in traces]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.line import Result
+from benchmarks.vllm_cpu import OUTPUT, PROMPT
 from profilers.engine.fitting import predicted_s
 from profilers.engine.stepping import Step, as_windows
 from specs.engine import StepModel
@@ -15,7 +16,6 @@ from specs.measured import Measured
 
 SHARES = (0.25, 0.4, 0.55, 0.7, 1.5)  # of the throughput that the first calibration reached
 SLICES, SLICES_ABOVE = 4, 2  # of each load, wanted while there is time; a load without any is not accepted
-PROMPT, OUTPUT = 256, 64  # mean tokens of the loads
 AGREE = 0.10  # the typical steps of the two calibrations
 MEAN_BAR, P90_BAR, THROUGHPUT_BAR = 0.12, 0.18, 0.10
 FIGURES = ("ttft mean", "tpot mean", "ttft p90", "tpot p90")
@@ -123,6 +123,7 @@ def errors(predicted: Figures, real: Figures, names: tuple[str, ...]) -> Figures
 def result(loads: list[Load], layers: list[Figures | str], made_s: float, total_s: float) -> Result:
     """Hold every load to its bar."""
     told = [one for one in loads if one.accepted]
+    slices = [len(one.accepted) for one in loads]
     below = [one for one in told if one.share < 1]
     above = [one.error["requests per s"] for one in told if one.share > 1]
     layer_errors = [
@@ -132,13 +133,12 @@ def result(loads: list[Load], layers: list[Figures | str], made_s: float, total_
     ]
     found, linear = [one.error for one in below], [one.linear_error for one in below]
     figures = {
-        "accepted_loads": float(len(told)), "fewest_slices": float(min(len(one.accepted) for one in loads)),
+        "accepted_loads": float(len(told)), "fewest_slices": float(min(slices)),
         "worst_mean": _worst(found, FIGURES[:2]), "worst_p90": _worst(found, FIGURES[2:]),
         "throughput_above": max(map(abs, above), default=float("nan")),
         "linear_worst_mean": _worst(linear, FIGURES[:2]), "linear_worst_p90": _worst(linear, FIGURES[2:]),
         "layers_worst_mean": _worst(layer_errors, FIGURES[:2]), "made_s": made_s, "total_s": total_s,
     }  # fmt: skip
-    slices = [len(one.accepted) for one in loads]
     text = (
         f"{len(told)} of {len(SHARES)} loads accepted, of {min(slices)} to {max(slices)} slices: means within "
         f"{figures['worst_mean']:.1%}, p90 within {figures['worst_p90']:.1%}; above saturation throughput within "
@@ -208,7 +208,7 @@ def _row(load: Load) -> dict[str, object]:
 
 def _span(load: Load, name: str) -> str:
     """From the least to the greatest error of one slice: what noise there is from run to run."""
-    found = [one.predicted[name] / measured(one.run)[name] - 1.0 for one in load.accepted]
+    found = [errors(one.predicted, measured(one.run), (name,))[name] for one in load.accepted]
     return f"{min(found):+.0%} … {max(found):+.0%}"
 
 

@@ -24,6 +24,7 @@ from specs.errors import MissingHardwareError
 VERSION = "0.32.0"
 PORT = 8137
 NAME = "tiny-llama"
+PROMPT, OUTPUT = 256, 64  # mean tokens of a load's requests, which differ by up to a half
 LIMITS = {"max-model-len": 2048, "max-num-seqs": 16, "max-num-batched-tokens": 512}
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 512, "intermediate_size": 1408,
@@ -190,8 +191,8 @@ def load(
     """Send Poisson arrivals by vLLM's own load generator and return its result file, every request listed."""
     command: list[object] = ["bench", "serve", "--backend", "vllm", "--base-url", server.url]
     command += ["--endpoint", "/v1/completions"]
-    command += ["--model", NAME, "--tokenizer", server.model, "--dataset-name", "random", "--random-input-len", 256]
-    command += ["--random-output-len", 64, "--random-range-ratio", 0.5, "--ignore-eos", "--temperature", 0]
+    command += ["--model", NAME, "--tokenizer", server.model, "--dataset-name", "random", "--random-input-len", PROMPT]
+    command += ["--random-output-len", OUTPUT, "--random-range-ratio", 0.5, "--ignore-eos", "--temperature", 0]
     command += ["--request-rate", f"{rate_per_s:.4g}", "--num-prompts", requests, "--seed", seed, "--num-warmups", 2]
     command += ["--save-result", "--save-detailed", "--result-dir", result.parent, "--result-filename", result.name]
     assert generator.stdin is not None

@@ -41,8 +41,8 @@ class StepModel(Spec):
             raise ValueError(f"tokens has {len(self.tokens)} entries, tokens_s {len(self.tokens_s)}")
         if self.tokens[0] != 0 or list(self.tokens) != sorted(set(self.tokens)):
             raise ValueError("tokens must ascend from 0")
-        rest = [after for at, after in zip(self.tokens, self.tokens_s, strict=True) if at >= MAY_FALL_TOKENS]
-        if rest != sorted(rest):
+        intervals = zip(self.tokens[1:], self.tokens_s, self.tokens_s[1:], strict=False)
+        if any(end > MAY_FALL_TOKENS and after < before for end, before, after in intervals):
             raise ValueError(f"tokens_s must not fall beyond {MAY_FALL_TOKENS} tokens")
         return self
 
